@@ -1,0 +1,60 @@
+"""The `orch` command: verbs are loaded only when they are called, so that `orch --help` stays fast."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from orchestrator import __version__
+
+VERBS = {
+    "check": ("orchestrator.cli.files:check", "Check the files offline: schema, placement, ports."),
+    "completion": ("orchestrator.cli.completion:completion", "Print shell completion."),
+    "down": ("orchestrator.cli.down:down", "Stop a cluster's deployments and look again."),
+    "exec": ("orchestrator.cli.hosts:exec_", "Run a command on hosts."),
+    "lab": ("orchestrator.cli.lab:lab", "Rehearsal hosts on this machine."),
+    "logs": ("orchestrator.cli.status:logs", "Logs of all ranks, merged."),
+    "plan": ("orchestrator.cli.plan:plan", "Show what would change and why."),
+    "render": ("orchestrator.cli.render:render", "Print netplan, environment, docker run; no host."),
+    "run": ("orchestrator.cli.run:run", "Run a playbook of your own."),
+    "runs": ("orchestrator.cli.runs:runs", "List and show past runs."),
+    "schema": ("orchestrator.cli.files:schema", "Print the JSON Schema of a file."),
+    "status": ("orchestrator.cli.status:status", "Deployments, ranks, endpoints, strangers."),
+    "unlock": ("orchestrator.cli.hosts:unlock", "Break a lease, with a reason."),
+    "up": ("orchestrator.cli.up:up", "Bring a cluster up until it answers."),
+}
+
+
+class LazyVerbs(click.Group):
+    """A click group whose commands are imported on use; help lines come from the table above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        module, attribute = VERBS[name][0].split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{VERBS[name][0]} is not a click command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, VERBS[name][1]) for name in sorted(VERBS)])
+
+
+@click.group(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="orch")
+def root() -> None:
+    """One large model served across the machines you own, over SSH."""
+
+
+def main() -> None:
+    """Console entry point; an OrchError becomes one line, a hint and its exit code."""
+    from orchestrator.cli.errors import run_guarded
+
+    sys.exit(run_guarded(root))

@@ -1,0 +1,44 @@
+"""How a verb ends: one line, a hint, an exit code; a traceback only with ORCH_TRACEBACK or -v."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import click
+
+from orchestrator.errors import OrchError
+
+
+def run_guarded(command: click.Command) -> int:
+    """Run a click command and return its exit code, whatever it raised (§7 of the design)."""
+    try:
+        command.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        return 130
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as wrong:
+        wrong.show()
+        return 2
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return 130
+    except OrchError as error:
+        show_error(error)
+        return error.exit_code
+    return 0
+
+
+def show_error(error: OrchError) -> None:
+    """Print an error for a tired person: what, where, why, what to type next."""
+    findings = getattr(error, "findings", ())
+    for finding in findings:
+        click.echo(str(finding), err=True)
+    click.echo(f"{click.style('error', fg='red')}: {error}", err=True)
+    if error.hint:
+        click.echo(f"{click.style('hint', fg='cyan')}: {error.hint}", err=True)
+    if os.environ.get("ORCH_TRACEBACK") or "-v" in sys.argv or "--verbose" in sys.argv:
+        traceback.print_exception(error)
