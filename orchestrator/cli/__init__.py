@@ -17,7 +17,10 @@ VERBS = {
     "lab": ("orchestrator.cli.lab:lab", "Rehearsal hosts on this machine."),
     "logs": ("orchestrator.cli.status:logs", "Logs of all ranks, merged."),
     "plan": ("orchestrator.cli.plan:plan", "Show what would change and why."),
-    "render": ("orchestrator.cli.render:render", "Print netplan, environment, docker run; no host."),
+    "render": (
+        "orchestrator.cli.render:render",
+        "Print netplan, environment, docker run; no host.",
+    ),
     "run": ("orchestrator.cli.run:run", "Run a playbook of your own."),
     "runs": ("orchestrator.cli.runs:runs", "List and show past runs."),
     "schema": ("orchestrator.cli.files:schema", "Print the JSON Schema of a file."),

@@ -1,0 +1,195 @@
+"""The nouns of orch as types (design.md §5). No I/O here; hosts/ implements Hosts, only run/ sends what mutates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from orchestrator.script import Request, Result, Script
+
+if TYPE_CHECKING:
+    from orchestrator.spec.models import Cluster, Deployment, Finding
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Query(Protocol[T_co]):
+    """A hashable question to one host: `Addresses()`, `Completion(...)`. Frozen dataclasses.
+
+    `ask` gives a Script (read-only; joined with all other queries into one round trip) or an HTTP Request.
+    `parse` gets the results under the names that `ask` used (for a Request: under "http", rc = status,
+    out = body; a connection error has rc 0 and the text in err). Raises Unknown; never gives a default.
+    """
+
+    def ask(self) -> Script | Request: ...
+    def parse(self, results: Mapping[str, Result]) -> T_co: ...
+
+
+class Facts(Protocol):
+    """One host's answers."""
+
+    def get(self, query: Query[T]) -> T: ...  # raises Unknown, NotRead
+
+
+World = Mapping[str, Facts]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a step would do, or waits for, and why."""
+
+    summary: str
+    diff: str = ""
+    under_way: bool = False  # a job of an earlier run does it already: watch, don't apply
+    progress: str = ""  # moves when work moves: patience's stall clock restarts when it differs
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds. `stall` restarts whenever Change.progress differs; `retry` names a policy of run/retry.py."""
+
+    total: float = 60
+    stall: float = 60
+    poll: float = 1.0
+    retry: str = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(ABC):
+    """One idempotent change, wait or gate. Built from the spec alone; hosts decide in `check`, which is pure.
+
+    role change: check → Change means apply, then check again with fresh reads must be None.
+    role wait:   check → Change means not yet; read again until None or patience ends.
+    role gate:   check → Change means: measure (apply) if apply is implemented, else refused. Raises Refused.
+    """
+
+    id: str  # "vl/image/spark-2", the same in every run
+    role: Literal["change", "wait", "gate"] = "change"
+    host: str | None = None  # where apply runs; None: judged here
+    scope: str | None = None  # the deployment that falls with it
+    stage: str = ""  # the playbook's stage that it belongs to
+    on_demand: bool = False  # only if a step that needs it will change
+    needs: frozenset[str] = frozenset()
+    reads: frozenset[tuple[str, Query[Any]]] = frozenset()  # (host, query)
+    patience: Patience = Patience()
+
+    @property
+    def touches(self) -> frozenset[str]:
+        """Hosts that this step concerns: where it applies and what it reads."""
+        return frozenset(host for host, _ in self.reads) | ({self.host} if self.host else set())
+
+    @abstractmethod
+    def check(self, world: World) -> Change | None:
+        """Pure. Plan, verify, wait and judge are all this call. Raises Failed when no retry can help."""
+
+    def apply(self, change: Change, world: World) -> Script:
+        raise NotImplementedError(self.id)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order, what each would change now, and which can only be decided later."""
+
+    steps: Mapping[str, Step]  # topological order
+    changes: Mapping[str, Change]
+    provisional: frozenset[str]  # decided only after an ancestor has changed something
+    pruned: frozenset[str] = frozenset()  # on demand, and nobody demands them
+
+
+@dataclass(frozen=True)
+class Mount:
+    source: str  # path on the host, or a named volume
+    target: str
+    read_only: bool = False
+    tmpfs: bool = False  # then source is "" and `options` may hold "size=1g"
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One container or process. Its canonical JSON, without secret values, is the label orch.spec."""
+
+    cluster: str
+    deployment: str
+    index: int
+    host: str
+    role: str  # "head" | "worker" | "server" …
+    name: str  # container name: orch-<cluster>-<deployment>-<index>
+    image: str
+    argv: tuple[str, ...]  # after the entrypoint
+    entrypoint: str | None  # None: the image's own
+    env: Mapping[str, str]
+    secrets: frozenset[str]  # names of environment variables whose values come from secrets
+    mounts: tuple[Mount, ...] = ()
+    files: Mapping[str, str] = field(
+        default_factory=dict
+    )  # path in the container → text (entrypoints), mounted read-only
+    gpus: tuple[str, ...] | Literal["all"] | None = None  # indices or UUIDs; None: no GPU flag
+    rdma: bool = False  # /dev/infiniband, memlock, IPC_LOCK
+    ports: frozenset[int] = frozenset()
+    shm_bytes: int | None = None  # None: --ipc host
+    memory_bytes: int | None = None
+    memory_swap_bytes: int | None = None
+    cpus: float | None = None
+    health: str | None = None  # shell command for the runtime's health check
+    restart: str = "no"  # restart policy *after* readiness (applied with `docker update`)
+    ulimits: Mapping[str, str] = field(default_factory=dict)
+    caps: frozenset[str] = frozenset()
+
+
+class Engine(Protocol):
+    """What serves. One file each under engines/, with a module attribute `ENGINE`."""
+
+    name: str
+
+    def validate(
+        self, cluster: Cluster, deployment: Deployment
+    ) -> Sequence[Finding]: ...  # offline
+    def ranks(self, cluster: Cluster, deployment: Deployment, world: World) -> Sequence[Rank]: ...
+    def reads(
+        self, cluster: Cluster, deployment: Deployment
+    ) -> frozenset[tuple[str, Query[Any]]]: ...  # what ranks() needs
+    def steps(
+        self, cluster: Cluster, deployment: Deployment
+    ) -> Sequence[Step]: ...  # joins and waits of its own, beyond the common ones
+
+
+class Runtime(Protocol):
+    """What a rank runs in. One file each under runtimes/, with a module attribute `RUNTIME`."""
+
+    name: str
+
+    def start(self, rank: Rank) -> Script: ...  # removes a stale one of ours with that name first
+    def stop(self, name: str, grace: float) -> Script: ...
+    def logs(self, name: str, lines: int) -> Script: ...
+    def supervise(self, name: str, restart: str) -> Script: ...  # after readiness
+    def ours(self, cluster: str | None) -> Query[Sequence[Any]]: ...  # facts.answers.Container
+
+
+class Hosts(Protocol):
+    """The only seam to the world. `hosts.ssh.SshHosts`, and `tests.scripted.ScriptedHosts`."""
+
+    def run(
+        self, host: str, script: Script
+    ) -> Mapping[str, Result]: ...  # raises Unreachable, OutcomeUnknown, Fenced
+    def http(self, host: str, request: Request) -> Iterator[bytes]: ...
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened in a run. Already redacted."""
+
+    at: float  # seconds since the epoch
+    run: str
+    kind: str  # run-started, plan, step-started, step-progress, step-done, step-failed, step-skipped, log, run-done …
+    step: str | None = None
+    host: str | None = None
+    text: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Observer(Protocol):
+    def on(self, event: Event) -> None: ...  # an observer's error never stops a run

@@ -1,0 +1,436 @@
+"""The user's files as frozen types: what the YAML may say (`…File`, `…Entry`) and what it means.
+
+The resolved forms are `Cluster`, `Host`, `Deployment`. Descriptions end up in the JSON Schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Size = Annotated[
+    str | int, Field(description="bytes, or a number with KiB, MiB, GiB, TiB (k, m, g too)")
+]
+Duration = Annotated[str | int | float, Field(description="seconds, or a number with s, m, h")]
+Netdev = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,15}$")]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors; values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+# --- kind: what a host is -----------------------------------------------------------------------
+
+
+class Half(Strict):
+    """One function of a port: a netdev and, where it has one, its RDMA device."""
+
+    netdev: Netdev
+    rdma: str | None = None
+
+
+class PortSpec(Strict):
+    halves: tuple[Half, ...] = Field(min_length=1)
+    gbps: float = Field(default=200, description="speed of the cable, Gb/s")
+
+
+class Sourced(Strict):
+    """A value from the field, and where it was learned."""
+
+    value: str | int | float
+    source: str
+
+
+class Prepare(Strict):
+    """Which preparation steps a host gets. Kernel-wide ones are off in a lab host."""
+
+    swap_off: bool = False
+    drop_caches: bool = False
+    read_ahead_kb: int | None = None
+    limits: bool = True
+    packages: bool = True
+    model_disk: bool = True
+
+
+class Kind(Strict):
+    version: Literal[1]
+    name: Name
+    extends: str | None = None
+    description: str = ""
+    ports: Mapping[str, PortSpec] = {}
+    management: tuple[Netdev, ...] = ()
+    unified_memory: bool = False
+    gpu_count: int | None = Field(
+        default=None, description="GPUs where the inventory does not list them"
+    )
+    logical_gpus: bool = Field(
+        default=False, description="GPUs are a word to Ray only: no device, no --gpus (lab)"
+    )
+    gdr: bool = Field(default=True, description="GPUDirect RDMA works")
+    expect_half_gbps: float | None = None
+    expect_port_gbps: float | None = None
+    mtu: int = 9000
+    prepare: Prepare = Prepare()
+    env: Mapping[str, Sourced] = {}
+    rank_env_ring: Mapping[str, Sourced] = {}
+    quirks: tuple[str, ...] = ()
+
+
+# --- inventory ----------------------------------------------------------------------------------
+
+
+class SecretRef(Strict):
+    """Where a secret's value comes from; exactly one of the three."""
+
+    env: str | None = None
+    file: str | None = None
+    command: str | None = None
+
+
+class Ssh(Strict):
+    user: str | None = None
+    key: str | None = None
+    port: Port | None = None
+    jump: str | None = Field(default=None, description="a host of this inventory, or user@host")
+    host_key: str | None = Field(
+        default=None, description="'ssh-ed25519 AAAA…': the only key accepted"
+    )
+    known_hosts: str | None = None
+    config: str | None = Field(default=None, description="ssh config file; default ~/.ssh/config")
+    timeout: Duration | None = None
+
+
+class GpuEntry(Strict):
+    index: int = Field(ge=0)
+    name: str | None = None
+    uuid: str | None = None
+    memory: Size | None = None
+    reserve: Size | None = None
+
+
+class HostEntry(Strict):
+    kind: Name | None = None
+    address: str | None = Field(
+        default=None, description="host name or IP; 'local' for this machine"
+    )
+    ssh: Ssh | None = None
+    gpus: tuple[GpuEntry, ...] | int | None = None
+    runtime: Literal["docker", "podman", "process"] | None = None
+    become: Literal["sudo", "never"] | None = None
+    become_password: SecretRef | None = None
+    models: str | None = Field(default=None, description="folder for weights on the host")
+    ports: Mapping[str, PortSpec] | None = Field(default=None, description="overrides the kind's")
+    management: tuple[Netdev, ...] | None = None
+    prepare: Mapping[str, Any] | None = Field(
+        default=None, description="overrides of the kind's prepare"
+    )
+    install_packages: bool | None = Field(
+        default=None, description="may install missing tools with apt or dnf"
+    )
+    env: Mapping[str, str | int | float] | None = None
+
+
+class SwitchLink(Strict):
+    switch: Name
+    ports: tuple[str, ...] = Field(min_length=2)
+    subnets: tuple[str, ...] | None = None
+
+
+class PinnedLink(Strict):
+    ends: tuple[str, str]
+    subnets: tuple[str, ...] | None = None
+
+
+class NetworkEntry(Strict):
+    pool: str = "10.20.0.0/16"
+    mtu: int | None = Field(default=None, ge=576, le=65535)
+    adopt: tuple[str, ...] = ()
+    addresses: Literal["static", "link-local"] = "static"
+    ipv6: bool = False
+
+
+class InventoryFile(Strict):
+    version: Literal[1]
+    defaults: HostEntry = HostEntry()
+    hosts: Mapping[Name, HostEntry]
+    groups: Mapping[Name, tuple[str, ...]] = {}
+    links: tuple[tuple[str, str] | SwitchLink | PinnedLink, ...] = ()
+    network: NetworkEntry = NetworkEntry()
+
+
+# --- profile ------------------------------------------------------------------------------------
+
+
+class MountEntry(Strict):
+    from_: str = Field(alias="from")
+    to: str
+    read_only: bool = False
+    sync: bool = Field(
+        default=False, description="bring the local file or folder to every host first"
+    )
+
+
+class Ready(Strict):
+    start: Duration = "30m"
+    stall: Duration = "10m"
+
+
+class Warmup(Strict):
+    prompts: tuple[int, ...] = Field(default=(), description="prompt sizes in tokens")
+
+
+class Build(Strict):
+    dockerfile: str
+    context: str = "."
+
+
+class Parallel(Strict):
+    tensor: int = Field(default=1, ge=1)
+    pipeline: int = Field(default=1, ge=1)
+    data: int = Field(default=1, ge=1)
+
+
+class LimitsEntry(Strict):
+    memory: Size | None = None
+    memory_swap: Size | None = None
+    cpus: float | None = Field(default=None, gt=0)
+
+
+Scalar = str | int | float | bool | None
+Supervision = Literal["entrypoint", "watch", "none"]
+
+
+class ProfileFile(Strict):
+    version: Literal[1]
+    extends: str | None = None
+    description: str = ""
+    engine: Name | None = None
+    executor: Literal["ray", "native", "mp"] | None = None
+    model: str | None = Field(
+        default=None, description="a hub id, or an absolute path on the hosts"
+    )
+    served_name: str | None = None
+    image: str | None = None
+    entrypoint: str | None = None
+    args: Mapping[str, Any] = {}
+    env: Mapping[str, Scalar] = {}
+    env_by_host: Mapping[str, Mapping[str, Scalar]] = {}
+    secrets: Mapping[str, SecretRef] = {}
+    api_key: SecretRef | None = None
+    mounts: tuple[MountEntry, ...] = ()
+    tmpfs: Mapping[str, str] = Field(default={}, description="path → mount options, 'size=1g'")
+    packages: tuple[str, ...] = ()
+    ready: Ready = Ready()
+    warmup: Warmup | None = None
+    patches: Mapping[str, Any] = {}
+    venv: str | None = None
+    cuda_home: str | None = None
+    caches: Mapping[str, str] = {}
+    build: Build | None = None
+    shm: Size | None = None
+    limits: LimitsEntry | None = None
+    supervision: Supervision | None = None
+    debug: bool = False
+    rpc_port: Port | None = None
+    ray: Mapping[str, Any] = Field(
+        default={}, description="ray start options, e.g. object-store-memory"
+    )
+    commands: Mapping[str, str] = Field(
+        default={}, description="programs in the image: ray, vllm, server, rpc-server"
+    )
+    heads: int | None = Field(
+        default=None, description="attention heads, where the model folder can't tell"
+    )
+
+
+# --- cluster ------------------------------------------------------------------------------------
+
+
+class PortRange(Strict):
+    from_: Port = Field(alias="from")
+
+
+class Replicas(Strict):
+    per: Literal["gpu", "host"]
+    count: int = Field(ge=1)
+
+
+class Gate(Strict):
+    rdma: Literal["required", "degraded-ok", "off"] | None = None
+    memory: Literal["required", "off"] | None = None
+    parity: Literal["required", "off"] | None = None
+
+
+class Endpoint(Strict):
+    advertise: str | None = None
+    bind: str | None = None
+
+
+class DeploymentEntry(Strict):
+    profile: str
+    hosts: str | tuple[str, ...] | None = None
+    head: str | None = None
+    parallel: Parallel = Parallel()
+    rails: Literal["dual", "single"] = "dual"
+    port: Port | PortRange | None = None
+    gate: Gate = Gate()
+    endpoint: Endpoint = Endpoint()
+    after: tuple[str, ...] = ()
+    gpus: tuple[int, ...] | int | Literal["all"] | None = None
+    share_gpu: bool = False
+    memory: Size | None = None
+    replicas: Replicas | None = None
+    with_: str | None = Field(default=None, alias="with")
+    limits: LimitsEntry | None = None
+    enabled: bool = True
+    supervision: Supervision | None = None
+    args: Mapping[str, Any] = {}
+    env: Mapping[str, Scalar] = {}
+
+
+class Hooks(Strict):
+    before: Mapping[str, tuple[str, ...]] = {}
+    after: Mapping[str, tuple[str, ...]] = {}
+
+
+class ClusterFile(Strict):
+    version: Literal[1]
+    name: Name
+    inventory: str = "inventory.yaml"
+    deployments: Mapping[Name, DeploymentEntry] = {}
+    takeover: tuple[str, ...] = ()
+    hooks: Hooks = Hooks()
+    notify: tuple[Mapping[str, str], ...] = ()
+    tunnels: tuple[Mapping[str, str], ...] = ()
+
+
+# --- resolved -----------------------------------------------------------------------------------
+
+
+class Finding(Strict):
+    """Something wrong, or worth a word, in a file."""
+
+    severity: Literal["error", "warning"] = "error"
+    message: str
+    path: str = ""  # hosts.spark-2.addres
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}: " if self.file else ""
+        path = f"{self.path}: " if self.path else ""
+        tail = f" ({self.suggestion})" if self.suggestion else ""
+        return f"{where}{self.severity}: {path}{self.message}{tail}"
+
+
+class Host(Strict):
+    """A host of the inventory, with its kind and the defaults merged in."""
+
+    name: Name
+    kind: Kind
+    address: str
+    ssh: Ssh
+    gpus: tuple[GpuEntry, ...] | None  # None: not listed; the kind's count, or what the host has
+    runtime: Literal["docker", "podman", "process"]
+    become: Literal["sudo", "never"]
+    become_password: SecretRef | None
+    models: str
+    ports: Mapping[str, PortSpec]
+    management: tuple[Netdev, ...]
+    prepare: Prepare
+    install_packages: bool
+    env: Mapping[str, str]
+
+    @property
+    def local(self) -> bool:
+        return self.address == "local"
+
+    @property
+    def gpu_count(self) -> int | None:
+        return len(self.gpus) if self.gpus is not None else self.kind.gpu_count
+
+
+class PortRef(Strict):
+    host: Name
+    port: str
+
+    def __str__(self) -> str:
+        return f"{self.host}.{self.port}"
+
+
+class Link(Strict):
+    """A cable between two ports, or the ports of a switch."""
+
+    ends: tuple[PortRef, ...]
+    switch: str | None = None
+    subnets: tuple[IPv4Network, ...] | None = None  # one per half, pinned
+
+
+class Profile(ProfileFile):
+    """A profile with its parents merged in: engine and model are there."""
+
+    name: str = ""
+    engine: Name = "vllm"
+    model: str = ""
+
+
+class Deployment(Strict):
+    """A profile placed on hosts. `hosts[0]` is the head."""
+
+    name: Name
+    profile: Profile  # with the deployment's args and env merged in
+    hosts: tuple[Name, ...]
+    parallel: Parallel
+    rails: Literal["dual", "single"]
+    port: Port
+    gate: Gate
+    endpoint: Endpoint
+    after: tuple[Name, ...]
+    gpus: tuple[int, ...] | int | Literal["all"]
+    share_gpu: bool
+    memory_bytes: int | None
+    limits: LimitsEntry
+    supervision: Supervision
+
+    @property
+    def head(self) -> str:
+        return self.hosts[0]
+
+
+class Cluster(Strict):
+    """All that the files say, resolved: the spec, from which everything downstream is built."""
+
+    name: Name
+    root: Path  # folder of cluster.yaml: relative paths in the files start here
+    hosts: Mapping[Name, Host]
+    groups: Mapping[Name, tuple[Name, ...]]
+    links: tuple[Link, ...]
+    pool: IPv4Network
+    mtu: int | None  # None: each kind's
+    adopt: tuple[str, ...]
+    addresses: Literal["static", "link-local"]
+    ipv6: bool
+    deployments: Mapping[Name, Deployment]  # enabled ones, replicas spread out
+    takeover: tuple[str, ...] = ()
+    hooks: Hooks = Hooks()
+    sources: tuple[
+        str, ...
+    ] = ()  # the files that were read, packed ones as "packed:profiles/x.yaml"
+    shadowed: tuple[str, ...] = ()  # packed files hidden by the user's own
+
+    @property
+    def used_hosts(self) -> tuple[Host, ...]:
+        """Hosts that a deployment or a link uses, in inventory order."""
+        linked = {end.host for link in self.links for end in link.ends}
+        placed = {name for one in self.deployments.values() for name in one.hosts}
+        return tuple(host for name, host in self.hosts.items() if name in linked | placed)
