@@ -111,10 +111,10 @@ class Executor:
             self._emit("step-failed", step, str(error), hint=error.hint, error=type(error).__name__)
             return "failed"
         except Exception as defect:
-            error = Failed(f"a defect of orch: {type(defect).__name__}: {defect}", step=step.id)
-            error.__cause__ = defect
-            self._outcome.errors[step.id] = error
-            self._emit("step-failed", step, str(error), error="Defect")
+            failed = Failed(f"a defect of orch: {type(defect).__name__}: {defect}", step=step.id)
+            failed.__cause__ = defect
+            self._outcome.errors[step.id] = failed
+            self._emit("step-failed", step, str(failed), error="Defect")
             return "failed"
         if state == "not-needed":
             self._emit("step-skipped", step, "nothing that needs it changes")
