@@ -90,7 +90,7 @@ def netplan_text(address: str, prefix: int, gateway: str) -> str:
         "# the rehearsal lab's management network: what SSH comes in by\n"
         "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n"
         f"    {MANAGEMENT}:\n      addresses: [{address}/{prefix}]\n"
-        f"      routes: [{{to: default, via: {gateway}}}]\n"
+        f"      routes: [{{to: default, via: {gateway}}}]\n      accept-ra: false\n"
     )
 
 
