@@ -31,6 +31,10 @@ def cluster_playbook(cluster: Cluster, name: str) -> PlaybookFile:
             )
     if name != "up":
         return playbook
-    before = {k: [load_playbook(one, cluster.root) for one in v] for k, v in cluster.hooks.before.items()}
-    after = {k: [load_playbook(one, cluster.root) for one in v] for k, v in cluster.hooks.after.items()}
+    before = {
+        k: [load_playbook(one, cluster.root) for one in v] for k, v in cluster.hooks.before.items()
+    }
+    after = {
+        k: [load_playbook(one, cluster.root) for one in v] for k, v in cluster.hooks.after.items()
+    }
     return hooked(playbook, before, after)

@@ -12,7 +12,9 @@ from orchestrator.cli.options import Site, cluster_options
 
 @click.command()
 @cluster_options
-@click.option("--output", type=click.Path(file_okay=False), help="Write the files below this folder.")
+@click.option(
+    "--output", type=click.Path(file_okay=False), help="Write the files below this folder."
+)
 def render(site: Site, output: str | None) -> None:
     """Print what would be written and run, from the files alone."""
     from orchestrator.cli.rendered import rendered, write

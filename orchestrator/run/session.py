@@ -38,7 +38,9 @@ class HostApplier:
         try:
             results = self.hosts.run(step.host, script_with_reads(script, here))
         except OutcomeUnknown:
-            self.world.read(step.reads)  # look; the check that follows decides, nothing is repeated blindly
+            self.world.read(
+                step.reads
+            )  # look; the check that follows decides, nothing is repeated blindly
             return
         own, answers = split_reads(results, here)
         _raise_failed(step, script, own)
