@@ -9,12 +9,13 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from orchestrator.contracts import Step
 from orchestrator.errors import OrchError, Unreachable
 from orchestrator.plan.decide import Decision, decide, first_reads
-from orchestrator.run.executor import Applier, Clock, Emit, Executor, Outcome
+from orchestrator.run.events import Bus
+from orchestrator.run.executor import Applier, Clock, Executor, Outcome
 from orchestrator.run.world import LiveWorld
 
 
@@ -30,9 +31,8 @@ class Toolbox:
 
     world: LiveWorld
     apply: Applier
-    emit: Emit
+    bus: Bus
     leases: Leases
-    announce: Callable[[str, Mapping[str, Any]], None]  # run-level events: kind, data
     cancel: threading.Event = field(default_factory=threading.Event)
     clock: Clock = field(default_factory=Clock)
 
@@ -89,7 +89,7 @@ def _execute(steps: Mapping[str, Step], decision: Decision, tools: Toolbox) -> O
         steps,
         tools.world,
         tools.apply,
-        tools.emit,
+        tools.bus,
         skip=decision.plan.pruned,
         cancel=tools.cancel,
         clock=tools.clock,
