@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.errors import CommandFailed, Failed, FilesWrong, Refused
 from orchestrator.lab import records
@@ -70,17 +71,20 @@ class Target:
 
     def outer_names(self) -> list[str]:
         """This machine's ends of those interfaces; a host that is off has none."""
+        return [link["ifname"] for link in self.outer_links()]
+
+    def outer_links(self) -> list[dict[str, Any]]:
+        """The same with all that ip tells about them."""
         shown = json.loads(self.outside("ip", "-json", "link", "show"))
-        names = {link["ifindex"]: link["ifname"] for link in shown if link}
+        links = {link["ifindex"]: link for link in shown if link}
         found = []
         for host, netdev in self.interfaces():
+            path = f"/sys/class/net/{netdev}/iflink"
             try:
-                number = self.docker.inside(
-                    host.container, "cat", f"/sys/class/net/{netdev}/iflink"
-                )
+                number = self.docker.inside(host.container, "cat", path)
             except CommandFailed:
                 continue
-            found.append(names[int(number)])
+            found.append(dict(links[int(number)]))
         return found
 
     def outside(self, *argv: str, stdin: bytes = b"") -> str:
@@ -131,14 +135,19 @@ def thaw_sshd(target: Target) -> str:
 
 def pull_cable(target: Target) -> str:
     target.batch("ip", "link set dev DEV down")
-    _look(lambda: not any(_carriers(target)), "the link is down")
+    _look(lambda: not any([*_lit(target), *_carriers(target)]), "the link is down")
     return f"no carrier on {_names(target)}"
 
 
 def plug_cable(target: Target) -> str:
     target.batch("ip", "link set dev DEV up")
-    _look(lambda: all(_carriers(target)), "the link is up")
+    _look(lambda: all([*_lit(target), *_carriers(target)]), "the link is up")
     return f"carrier on {_names(target)}"
+
+
+def _lit(target: Target) -> list[bool]:
+    """Whether this machine's ends are set up."""
+    return ["UP" in link["flags"] for link in target.outer_links()]
 
 
 def _names(target: Target) -> str:
@@ -165,8 +174,8 @@ def slow_link(target: Target) -> str:
     rate = target.argument.partition(":")[2] or RATE
     target.batch("tc", f"qdisc replace dev DEV root tbf rate {rate} burst 256kb latency 100ms")
     shown = target.outside("tc", "qdisc", "show")
-    slow = [name for name in target.outer_names() if f"tbf" in _lines_with(shown, name)]
-    if len(slow) != len(target.outer_names()):
+    names = target.outer_names()
+    if not all("tbf" in _lines_with(shown, name) for name in names):
         raise Failed(f"no shaper on {_names(target)}", hint="the kernel may lack sch_tbf")
     return f"{rate} into each of {_names(target)}"
 
