@@ -1,8 +1,9 @@
-"""The wire form of a script: one POSIX program in, framed results out. Pure; hosts/ carries the bytes.
+"""The wire form of a script: one POSIX program in, framed results out. Pure: hosts/ sends it.
 
-The program is one subshell, so that the host's shell must have read all of it before it runs any of it: a
-program that was cut does nothing, and no command can read the rest of it. The reply starts at a random
-marker (what an rc file prints comes before it), has one frame per command, and ends with an end marker.
+The program is one subshell, so that the host's shell must have read all of it before it runs any
+of it: a program that was cut does nothing, and no command can read the rest of it. The reply starts
+at a random marker (what an rc file prints comes before it), has one frame per command, and ends
+with an end marker.
 
     <marker> start
     <marker> frame <index> <exit code> <uptime before> <uptime after> <flags>
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +34,7 @@ NO_SUDO_TEXT = b"orch: no root here: "
 LOCK_WAIT = 30.0  # seconds that a mutating script waits for a ghost of a lost connection
 GRACE = 5  # seconds between TERM and KILL of a command that ran out of its time
 FLOOD_BYTES = 64 * 1024 * 1024  # output beyond this is thrown away while the command still runs
+QUOTES = 200  # bash takes a time for a quoted word that grows with the square of its quotes
 NOISE_BYTES = 1024 * 1024  # what rc files may print before we say that this is no reply
 
 
@@ -56,8 +59,8 @@ def new_marker() -> str:
     return secrets.token_hex(16)
 
 
-# The state folder: root's where we are root or another operator's sudo made it, else the account's own.
-# Not XDG_RUNTIME_DIR: it goes away with the last session, and a home may be shared between hosts.
+# The state folder: root's where we are root or another's sudo made it, else the account's own. Not
+# XDG_RUNTIME_DIR: it goes away with the last session. A home may be shared between hosts.
 STATE = """
 S=${ORCH_STATE:-/run/orch}
 if [ ! -e "$S/lock" ] && [ "$(id -u)" != 0 ]; then
@@ -80,7 +83,7 @@ done
 [ "$d" ] || Z scratch
 trap 'rm -rf "$d"' EXIT
 if command -v timeout >/dev/null 2>&1; then T=1; else T=; fi
-B() { { printf '%s\\n' "$1" >"$d/c" && : >"$d/o" && : >"$d/e"; } 2>/dev/null || f=w
+B() { { printf '%s\\n' "$1" >"$d/c" && true >"$d/o" && true >"$d/e"; } 2>/dev/null || f=w
 read -r a _ </proc/uptime; [ "$f" != w ]; }
 X() { ${T:+timeout -k @grace@ "$1"} /bin/sh "$d/c" >>"$d/o" 2>>"$d/e" 9>&-; }
 E() { r=$3; read -r b _ </proc/uptime
@@ -92,15 +95,15 @@ printf '%s frame %s %s %s %s %s\\n' "$m" "$1" "$r" "$a" "$b" "$f"
 printf '\\n%s err\\n' "$m"
 [ ! -s "$d/e" ] || [ "$f" = w ] || tail -c "$2" "$d/e"
 printf '\\n%s done\\n' "$m"; f=-; return "$r"; }
-q= f=-
+q= f=- a=0 b=0
 read -r p _ </proc/self/stat
 { while sleep 0.3 && kill -0 "$p" && [ -d "$d" ]; do
 find "$d" -name '[oe]' -size +@flood@ | while read -r l; do : >"$l"; : >"$d/x"; done
 done; } </dev/null >/dev/null 2>&1 9>&- &
 """
 
-# A reader's shell ends with its client. One that changes the host goes on to its end, and holds the lock:
-# half of a change is worse than all of it, and nobody else gets in before.
+# A reader's shell ends with its client. One that changes the host goes on to its end, and holds the
+# lock: half of a change is worse than all of it, and nobody else gets in before.
 _READS = "trap 'exit 129' HUP INT PIPE TERM\n"
 _MUTATES = "trap : HUP PIPE; trap 'exit 143' INT TERM\n"
 
@@ -117,8 +120,13 @@ F() { printf '%s fenced\\n' "$m"; cat "$S/lease" 2>/dev/null; printf '\\n%s end\
 _FENCE_OURS = '[ "$t" = "$k" ] || F\n'
 _FENCE_NONE = '[ -z "$t" ] || [ "$u" -lt "$(date +%s)" ] || F\n'
 
+# A printf that is no builtin would show its words in `ps`, and fail on long ones behind our back.
+_FEEDS = """
+[ "$(command -v printf)" = printf ] && command -v base64 >/dev/null 2>&1 || Z tools
+"""
+
 # Root's half of a command: says that it came to be root (s<index>), then is the command.
-_ROOT_HALF = """: >"${0%w}s$2"
+_ROOT_HALF = """true >"${0%w}s$2"
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin LC_ALL=C; export PATH LC_ALL
 @skip@
 if command -v timeout >/dev/null 2>&1; then exec timeout -k @grace@ "$1" /bin/sh "${0%w}c"; fi
@@ -131,11 +139,11 @@ Y() { if [ "$u" = 0 ]; then @skip@
 X "$1"; return; fi
 sudo @flags@ -- /bin/sh "$d/w" "$1" "$2" >>"$d/o" 2>>"$d/e" 9>&-
 r=$?; [ ! -e "$d/s$2" ] || return $r
-: >"$d/n"; return 126; }
+true >"$d/n"; return 126; }
 """
 _NEVER = """
 Y() { if [ "$u" = 0 ]; then X "$1"; return; fi
-printf '%s\\n' "the inventory says become: never" >>"$d/e"; : >"$d/n"; return 126; }
+printf '%s\\n' "the inventory says become: never" >>"$d/e"; true >"$d/n"; return 126; }
 """
 
 
@@ -169,6 +177,8 @@ def render(
     parts.append(_MUTATES if script.mutates else _READS)
     if script.mutates:
         parts.append(_lock(held, lock_wait))
+    if any(command.stdin or command.sudo for command in commands):
+        parts.append(_FEEDS)
     if any(command.sudo for command in commands):
         parts.append(_root(become, marker))
     for index, command in enumerate(commands):
@@ -215,16 +225,12 @@ def _line(index: int, command: Command, become: Become, marker: str, *, stops: b
 
 
 def _feed(data: bytes) -> str:
-    """Shell that prints the bytes; base64 only where quoting cannot carry them."""
+    """Shell that prints the bytes; base64 where quoting can't carry them, or only slowly."""
     if not data:
         return ""
-    try:
-        text = data.decode("ascii")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
+    if not data.isascii() or b"\0" in data or data.count(b"'") > QUOTES:
         return f"printf %s {base64.b64encode(data).decode()} | base64 -d"
-    return f"printf %s {quote(text)}"
+    return f"printf %s {quote(data.decode())}"
 
 
 # --- the reply ----------------------------------------------------------------------------------
@@ -307,9 +313,13 @@ def _missing(results: Mapping[str, Result], script: Script) -> list[str]:
     return missing
 
 
+_HEADER = re.compile(rb"(\d{1,6}) (\d{1,3}) (\d{1,12}(?:\.\d+)?) (\d{1,12}(?:\.\d+)?) ([-twn])")
+
+
 def _frames(reply: bytes, marker: str, script: Script) -> Iterator[tuple[str, Result]]:
     commands = list(commands_of(script).items())
     head, err, done = (f"{marker} {word}".encode() for word in ("frame ", "err\n", "done\n"))
+    following = 0
     at = reply.find(f"{marker} start\n".encode())
     while at >= 0 and (at := reply.find(head, at)) >= 0:
         line = reply.find(b"\n", at)
@@ -317,11 +327,15 @@ def _frames(reply: bytes, marker: str, script: Script) -> Iterator[tuple[str, Re
         last = reply.find(b"\n" + done, middle)
         if min(line, middle, last) < 0:
             return
-        index, rc, began, ended, flag = reply[at + len(head) : line].decode().split(" ")
-        name, command = commands[int(index)]
+        said = _HEADER.fullmatch(reply[at + len(head) : line])
+        if said is None or int(said[1]) < following or int(said[1]) >= len(commands):
+            return
+        following = int(said[1]) + 1
+        name, command = commands[following - 1]
         out = reply[line + 1 : middle]
         error = reply[middle + 1 + len(err) : last]
-        yield name, _result(command, int(rc), out, error, float(ended) - float(began), flag)
+        seconds = float(said[4]) - float(said[3])
+        yield name, _result(command, int(said[2]), out, error, seconds, said[5].decode())
         at = last + 1 + len(done)
 
 
@@ -356,6 +370,11 @@ _REFUSALS: Mapping[str, tuple[type[OrchError], str, str]] = {
         Failed,
         "flock is missing (util-linux); nothing was run",
         "install util-linux on the host",
+    ),
+    "tools": (
+        Failed,
+        "its sh has no printf of its own, or base64 is missing; nothing was run",
+        "let /bin/sh be dash, bash or busybox there",
     ),
     "gone": (
         Fenced,
