@@ -20,7 +20,7 @@ from orchestrator.network.netplan import wanted_of
 from orchestrator.network.order import first_then
 from orchestrator.network.target import Target, expectation, forbidden, live_faults, target_of
 from orchestrator.network.topology import Fabric, plan_fabric
-from orchestrator.script import Command, Script, Sh, sh
+from orchestrator.script import Command, Script, argv, sh
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.units import parse_duration
 
@@ -151,22 +151,15 @@ def change_commands(cluster: Cluster, target: Target, deadline: float) -> dict[s
             commands[file] = _file(f"{folder}/{file}", "".join(f"{line}\n" for line in lines))
     commands["prepare"] = _dead_man("prepare", name)
     commands["arm"] = _dead_man("arm", name, str(int(deadline)))
-    commands["apply"] = _root(
-        sh("systemd-run --quiet --collect --unit=orch-netplan-apply-{}", name)
-        + sh(" /bin/sh {} apply {}", PROGRAM, name)
-    )
+    unit_name = f"--unit=orch-netplan-apply-{name}"
+    detached = ("systemd-run", "--quiet", "--collect", unit_name, "/bin/sh", PROGRAM, "apply", name)
+    commands["apply"] = Command(argv(*detached), sudo=True)
     commands["watch"] = _dead_man("wait", name, str(WATCH), timeout=WATCH + 15)
     return commands
 
 
-def _root(text: str, stdin: bytes = b"", timeout: float = 30) -> Command:
-    return Command(Sh(text), stdin=stdin, sudo=True, timeout=timeout)
-
-
 def _dead_man(*words: str, timeout: float = 30) -> Command:
-    return _root(
-        sh("/bin/sh {}", PROGRAM) + "".join(sh(" {}", word) for word in words), timeout=timeout
-    )
+    return Command(argv("/bin/sh", PROGRAM, *words), sudo=True, timeout=timeout)
 
 
 def _file(path: str, text: str, mode: str = "600") -> Command:
@@ -177,7 +170,7 @@ mkdir -p "$(dirname {})" && cat >{}.part && chmod {} {}.part || exit 1
 if cmp -s {}.part {}; then rm {}.part; else mv {}.part {}; fi""",
         *(path, path, mode, path, path, path, path, path, path),
     )
-    return _root(command, stdin=text.encode())
+    return Command(command, stdin=text.encode(), sudo=True)
 
 
 def network_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
