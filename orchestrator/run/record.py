@@ -125,6 +125,17 @@ class Record:
     def failures(self) -> list[StepRecord]:
         return self.with_state("failed", "refused")
 
+    def blamed(self) -> dict[str, list[StepRecord]]:
+        """Failed step → all steps that were skipped for it, through others or not."""
+        roots: dict[str, set[str]] = {step.id: {step.id} for step in self.failures}
+        found: dict[str, list[StepRecord]] = {name: [] for name in roots}
+        for step in self.with_state("skipped"):  # in topological order
+            mine = set().union(*(roots.get(name, ()) for name in step.because))
+            roots[step.id] = mine
+            for name in mine:
+                found[name].append(step)
+        return found
+
     @property
     def hosts(self) -> list[str]:
         return list(dict.fromkeys(step.host for step in self.steps.values() if step.host))

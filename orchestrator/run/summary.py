@@ -58,12 +58,11 @@ def _at(host: str | None) -> str:
 
 
 def _failures(record: Record) -> Iterator[Text]:
-    failures = record.failures
+    failures, blamed = record.failures, record.blamed()
     for step in failures[:MAX_FAILURES]:
         yield from failure_lines(step)
-        hit = [one for one in record.with_state("skipped") if step.id in one.because]
-        if hit:
-            yield Text.assemble("  stopped   ", (_names(hit), "dim"))
+        if blamed[step.id]:
+            yield Text.assemble("  stopped   ", (_names(blamed[step.id]), "dim"))
     if len(failures) > MAX_FAILURES:
         yield Text(f"… and {len(failures) - MAX_FAILURES} more: orch runs show {record.run}")
     if failures:

@@ -34,12 +34,15 @@ Inventory = Document[InventoryFile]
 
 @dataclass(frozen=True)
 class Names:
-    """Hosts and groups by name. What has something wrong, which was said, is only in `known` or `broken`."""
+    """Hosts and groups by name; those with a finding are only in `known` or `broken`."""
 
     hosts: Mapping[str, Host]
     known: tuple[str, ...]
     groups: Mapping[str, tuple[str, ...]]
     broken: frozenset[str]
+    complete: bool = (
+        True  # False: the inventory could not be read, so that no name can be called unknown
+    )
 
 
 def resolve(files: Files, inventory: Inventory, kinds: Library[Kind]) -> Names:

@@ -1,4 +1,4 @@
-"""Kinds and profiles by name, with what they extend merged in; the user's own win over those that ship."""
+"""Kinds and profiles by name, with what they extend merged in; the user's own win."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Library(Generic[M]):
         self._merged: dict[str, Merged[M] | None] = {}
 
     def get(self, name: str, blame: Document[Any], at: Path_) -> Merged[M] | None:
-        """The file of that name with its parents; None after a finding. `blame` is who asks for it."""
+        """The file of that name with its parents; None after a finding at `blame`."""
         if self._document(name, blame, at) is None:
             return None
         if name not in self._merged:
@@ -125,7 +125,7 @@ class Library(Generic[M]):
         return self._files.check(path, node, self._model)
 
     def _anchored(self, document: Document[M]) -> dict[str, Any]:
-        """What the document says, its relative paths made absolute: they start at the file itself."""
+        """What the document says; its relative paths start at the file itself."""
         said = dict(document.said)
         base = document.path.parent.absolute()
         mounts = said.get("mounts")

@@ -29,9 +29,7 @@ class LinkReader:
         links = (self._link(index, entry) for index, entry in enumerate(model.links))
         return tuple(link for link in links if link is not None)
 
-    def _link(
-        self, index: int, entry: tuple[str, ...] | SwitchLink | PinnedLink
-    ) -> Link | None:
+    def _link(self, index: int, entry: tuple[str, ...] | SwitchLink | PinnedLink) -> Link | None:
         at: Path = ("links", index)
         switch = None
         subnets: tuple[str, ...] | None = None
@@ -56,21 +54,25 @@ class LinkReader:
         """`spark-2.p1` as a port of a host. Host names may have dots, port names have none."""
         host, dot, port = word.rpartition(".")
         if not dot:
-            return self._wrong(at, f"{word[:60]!r} names no port", "write HOST.PORT, like spark-1.p0")
+            self._wrong(at, f"{word[:60]!r} names no port", "write HOST.PORT, like spark-1.p0")
+            return None
         if host not in self._names.known:
             hint = shape.did_you_mean(host, self._names.known)
-            return self._wrong(at, f"there is no host {host[:60]!r}", hint)
+            self._wrong(at, f"there is no host {host[:60]!r}", hint)
+            return None
         if host not in self._names.hosts:
             return None  # what is wrong with the host has been said
         ports = self._names.hosts[host].ports
         if port not in ports:
             kind = self._names.hosts[host].kind.name
             hint = shape.did_you_mean(port, tuple(ports)) or f"the kind {kind} has no ports"
-            return self._wrong(at, f"{host} has no port {port[:60]!r}", hint)
+            self._wrong(at, f"{host} has no port {port[:60]!r}", hint)
+            return None
         end = PortRef(host=host, port=port)
         if end in self._taken:
             first = f"links.{self._taken[end]}"
-            return self._wrong(at, f"the port {end} is used twice; first in {first}")
+            self._wrong(at, f"the port {end} is used twice; first in {first}")
+            return None
         self._taken[end] = index
         return end
 
@@ -122,4 +124,3 @@ def network(
         files.add(inventory, at, f"{found} can't carry links", "take a private one, 10.20.0.0/16")
         return None
     return found
-

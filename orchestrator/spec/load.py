@@ -1,4 +1,4 @@
-"""Reads YAML files into models and keeps every finding of every file, so that all are told at once."""
+"""Reads YAML files into models and keeps every finding, so that all are told at once."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ from orchestrator.spec.tree import Node
 
 MAX_BYTES = 1 << 20  # a cluster file is a few KiB; more is a mistake or an attack
 _SALVAGE_ROUNDS = 4
+_STAND_INS: dict[str, Any] = {
+    "version": 1,
+    "name": "unknown",
+    "hosts": {},
+}  # so that the rest is judged too
 
 M = TypeVar("M", bound=BaseModel)
 Path_ = Sequence[str | int]
@@ -29,8 +34,8 @@ Path_ = Sequence[str | int]
 class Document(Generic[M]):
     """A file that was read. `model` is None where too much is wrong to go on with it.
 
-    `data` and `model` leave out what is wrong; `wrong` says where that was, so that what builds on it
-    is not blamed for it.
+    `data` and `model` leave out what is wrong; `wrong` says where that was, so that what builds on
+    it is not blamed for it.
     """
 
     path: Path
@@ -174,13 +179,20 @@ def _salvage(model: type[BaseModel], data: Any, error: ValidationError) -> bool:
     changed = False
     for details in error.errors(include_url=False):
         path = _present(data, details["loc"])
-        if details["type"] == "missing" and len(path) == len(details["loc"]) - 1:
-            changed |= _remove(data, path)
+        if details["type"] == "missing" and len(details["loc"]) == 1:
+            changed |= _stand_in(data, str(details["loc"][0]))
         elif details["type"] == "extra_forbidden":
             changed |= _rename_or_remove(model, data, path)
         else:
             changed |= _remove(data, path)
     return changed
+
+
+def _stand_in(data: dict[str, Any], key: str) -> bool:
+    if key not in _STAND_INS:
+        return False
+    data[key] = _STAND_INS[key]
+    return True
 
 
 def _present(data: Any, location: Path_) -> tuple[str, ...]:

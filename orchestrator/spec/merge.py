@@ -1,4 +1,4 @@
-"""Deep merge of mappings: how `extends`, `defaults` and a deployment's own `args` win over what they build on."""
+"""Deep merge: how `extends`, `defaults` and a deployment's `args` win over what they build on."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ def merge(
             merged.pop(key, None)
         elif isinstance(value, Mapping):
             below = merged.get(key)
-            mergeable = isinstance(below, Mapping) and not whole(here)
-            merged[key] = merge(below if mergeable else {}, value, whole, here)
+            if not isinstance(below, Mapping) or whole(here):
+                below = {}
+            merged[key] = merge(below, value, whole, here)
         else:
             merged[key] = value
     return merged

@@ -488,6 +488,11 @@ class Profile(ProfileFile):
     engine: Name = "vllm"
     model: str = ""
 
+    @property
+    def engine_key(self) -> str:
+        """The engine's module name: `llama.cpp` and `llama-cpp` are spelt as people spell them."""
+        return self.engine.lower().replace(".", "").replace("-", "").replace("_", "")
+
 
 class Deployment(Strict):
     """A profile placed on hosts. `hosts[0]` is the head."""

@@ -1,4 +1,4 @@
-"""`--set vl.parallel.pipeline=2`: any value of the files, for one run, checked like the files themselves."""
+"""`--set vl.parallel.pipeline=2`: any value of the files for one run, checked like the files."""
 
 from __future__ import annotations
 
@@ -112,7 +112,9 @@ def _assign(node: Node, annotation: Any, rest: str, value: Node) -> Node:
         if not _may_be_mapping(inner):
             raise _NoSuchPath(f"{key!r} has nothing below it")
         below = Node(value.mark, entries={})
-    entries[key] = Entry(value.mark if old is None else old.mark, _assign(below, inner, tail, value))
+    entries[key] = Entry(
+        value.mark if old is None else old.mark, _assign(below, inner, tail, value)
+    )
     return tree.mapping(node.mark, entries)
 
 
@@ -157,7 +159,7 @@ def _type_below(annotation: Any, entries: dict[str, Entry], key: str) -> Any:
 
 
 def _names_only(annotation: Any) -> bool:
-    """Whether this is a mapping of names to models (hosts, deployments): `--set` makes no new ones."""
+    """Whether this maps names to models (hosts, deployments): `--set` makes no new ones."""
     inner = shape.value_type(annotation)
     return inner is not None and any(shape.is_model(leaf) for leaf in shape.leaves(inner))
 

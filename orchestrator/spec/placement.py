@@ -1,4 +1,4 @@
-"""Deployments of the cluster file → placed deployments: hosts named, replicas spread, profiles merged in."""
+"""Deployments of the file → placed ones: hosts named, replicas spread, profiles merged in."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ class Placer:
         if entry.with_ is not None:
             return self._beside(name, entry, entry.with_)
         if entry.hosts is None:
-            return self._wrong((name, "hosts"), "is required", "or `with:` another deployment")
+            self._wrong((name, "hosts"), "is required", "or `with:` another deployment")
+            return None
         hosts = self._hosts(name, entry)
         if hosts is None:
             return None
@@ -81,24 +82,26 @@ class Placer:
             return (Slot(name, hosts, entry.gpus if entry.gpus is not None else "all"),)
         return spread(self, name, entry, hosts)
 
-    def _beside(
-        self, name: str, entry: DeploymentEntry, other: str
-    ) -> tuple[Slot, ...] | None:
+    def _beside(self, name: str, entry: DeploymentEntry, other: str) -> tuple[Slot, ...] | None:
         """One beside each replica of the other, on the same hosts and GPUs."""
         for key, value in (("hosts", entry.hosts), ("replicas", entry.replicas)):
             if value is not None:
-                return self._wrong((name, key), "can't be said together with `with`")
+                self._wrong((name, key), "can't be said together with `with`")
+                return None
         entries = self.cluster.model.deployments if self.cluster.model else {}
         at = (name, "with")
         if other not in self._known():
             hint = shape.did_you_mean(other, [one for one in self._known() if one != name])
-            return self._wrong(at, f"there is no deployment {other[:60]!r}", hint)
+            self._wrong(at, f"there is no deployment {other[:60]!r}", hint)
+            return None
         if other in self._under_way:
-            return self._wrong(at, f"stands beside itself: {' → '.join([*self._under_way, other])}")
+            self._wrong(at, f"stands beside itself: {' → '.join([*self._under_way, other])}")
+            return None
         if other not in entries:
             return None
         if entry.enabled and not entries[other].enabled:
-            return self._wrong(at, f"{other!r} is not enabled, so there is nothing to stand beside")
+            self._wrong(at, f"{other!r} is not enabled, so there is nothing to stand beside")
+            return None
         slots = self._slots_of(other, entries[other])
         return None if slots is None else tuple(slot.beside(name, other) for slot in slots)
 
@@ -111,7 +114,7 @@ class Placer:
         for index, word in enumerate(said):
             here = at if isinstance(entry.hosts, str) else (*at, index)
             members = self.names.groups.get(word, (word,) if word in self.names.known else ())
-            if not members and word not in self.names.broken:
+            if not members and self.names.complete and word not in self.names.broken:
                 known = (*self.names.known, *self.names.groups)
                 hint = shape.did_you_mean(word, known)
                 self._wrong(here, f"there is no host or group {word[:60]!r}", hint)
@@ -119,9 +122,11 @@ class Placer:
             hosts.extend(members)
         if len(set(hosts)) < len(hosts):
             twice = next(host for host in hosts if hosts.count(host) > 1)
-            return self._wrong(at, f"{twice!r} is named twice")
+            self._wrong(at, f"{twice!r} is named twice")
+            return None
         if not said:
-            return self._wrong(at, "names no host")
+            self._wrong(at, "names no host")
+            return None
         unknown |= not self._head(name, entry, hosts)
         if unknown or any(host not in self.names.hosts for host in hosts):
             return None
@@ -153,14 +158,14 @@ class Placer:
                 place = ".".join(str(part) for part in details["loc"])
                 self.files.add(merged.chain[0], details["loc"], f"{place}: {details['msg']}")
             return None
-        if not profile.model and profile.engine not in MODEL_FREE:
+        if not profile.model and profile.engine_key not in MODEL_FREE:
             hint = "here, or in what it extends"
             self.files.add(merged.chain[0], ("model",), "is required", hint)
             return None
         return profile
 
     def _check_hosts_of_env(self, merged: Merged[ProfileFile]) -> None:
-        for document in merged.chain:
+        for document in merged.chain if self.names.complete else ():
             for host in document.model.env_by_host if document.model else ():
                 if host not in self.names.known:
                     hint = shape.did_you_mean(host, self.names.known)
@@ -208,12 +213,14 @@ class Placer:
         )
 
     def _ordered(self, placed: Mapping[str, Deployment]) -> dict[str, Deployment]:
-        """`after: [chat]` means after each replica of chat; one that is not enabled is not waited for."""
+        """`after: [chat]` means after each replica; one that is not enabled is not waited for."""
         return {
             name: one.model_copy(
                 update={
                     "after": tuple(
-                        other.name for word in one.after for other in placed.values()
+                        other.name
+                        for word in one.after
+                        for other in placed.values()
                         if other.origin == word
                     )
                 }
@@ -233,7 +240,7 @@ class Placer:
 
 def _with_executor(profile: Profile, slot: Slot) -> Profile:
     """vLLM's executor where the profile leaves it open: Ray for a gang, processes on one host."""
-    if profile.engine != "vllm" or profile.executor is not None:
+    if profile.engine_key != "vllm" or profile.executor is not None:
         return profile
     return profile.model_copy(update={"executor": "ray" if len(slot.hosts) > 1 else "mp"})
 
@@ -241,6 +248,6 @@ def _with_executor(profile: Profile, slot: Slot) -> Profile:
 def _supervision(profile: Profile, slot: Slot) -> Supervision:
     """Who restarts it: nobody where ranks can't rejoin (native, RPC), else the entrypoints."""
     gang = len(slot.hosts) > 1
-    if gang and (profile.engine == "llamacpp" or profile.executor == "native"):
+    if gang and (profile.engine_key == "llamacpp" or profile.executor == "native"):
         return "none"
     return "entrypoint"

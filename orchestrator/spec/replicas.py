@@ -30,7 +30,7 @@ class Slot:
 def spread(
     placer: Placer, name: str, entry: DeploymentEntry, hosts: tuple[str, ...]
 ) -> tuple[Slot, ...] | None:
-    """`per: gpu` gives each replica one GPU, in the order of the hosts; `per: host` a host of its own."""
+    """`per: gpu` gives each replica a GPU, in the order of the hosts; `per: host` a host."""
     if entry.replicas is None:
         return None
     count = entry.replicas.count
@@ -51,8 +51,7 @@ def spread(
             return None
         places = found
     return tuple(
-        Slot(f"{name}-{index}", (host,), gpus)
-        for index, (host, gpus) in enumerate(places[:count])
+        Slot(f"{name}-{index}", (host,), gpus) for index, (host, gpus) in enumerate(places[:count])
     )
 
 

@@ -1,4 +1,4 @@
-"""The one way from files to a `Cluster`: `load_cluster(path, overrides)`; all errors of all files at once."""
+"""The one way from files to a `Cluster`: `load_cluster(path, overrides)`; all errors at once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DEFAULT_POOL = IPv4Network("10.20.0.0/16")
 
 @dataclass(frozen=True)
 class Loaded:
-    """What the files give and everything found in them. With errors, `cluster` lacks what is wrong."""
+    """What the files give, and everything found in them; `cluster` lacks what is wrong."""
 
     cluster: Cluster
     findings: tuple[Finding, ...]
@@ -56,8 +56,8 @@ def load_cluster(
 ) -> Cluster:
     """The resolved cluster, or FilesWrong with every finding.
 
-    purpose: "look" (down, status, logs) takes files that can be read and name what exists; "check" also
-    wants what is placed to fit; "up" also wants secrets to be set and local files to be there.
+    purpose: "look" (down, status, logs) takes files that can be read and name what exists; "check"
+    also wants what is placed to fit; "up" also wants secrets to be set and local files to be there.
     """
     loaded = load(path, overrides, purpose=purpose)
     raise_errors(loaded.errors)
@@ -77,14 +77,19 @@ def load_inventory(path: Path, overrides: Sequence[str] = ()) -> Cluster:
     names, parts = _inventory_parts(files, document)
     raise_errors(files.errors)
     return Cluster(
-        name="inventory", root=path.parent.absolute(), hosts=names.hosts, groups=names.groups,
-        deployments={}, sources=tuple(files.sources),
-        shadowed=shipped.shadowed(path.parent, ("kinds",)), **parts,
+        name="inventory",
+        root=path.parent.absolute(),
+        hosts=names.hosts,
+        groups=names.groups,
+        deployments={},
+        sources=tuple(files.sources),
+        shadowed=shipped.shadowed(path.parent, ("kinds",)),
+        **parts,
     )
 
 
 def load(path: Path, overrides: Sequence[str] = (), *, purpose: Purpose = "check") -> Loaded:
-    """All that the files give, with errors and warnings. FilesWrong only when no file can be read."""
+    """All that the files give, with findings. FilesWrong only when cluster.yaml is no YAML."""
     reader = _Reader(path, overrides)
     cluster = reader.cluster()
     findings = list(reader.files.findings)
@@ -196,7 +201,7 @@ def _inventory_parts(
 ) -> tuple[Names, dict[str, Any]]:
     """Hosts by name, and the fields of Cluster that come from the inventory alone."""
     if inventory is None or inventory.model is None:
-        nothing = Names({}, (), {}, frozenset())
+        nothing = Names({}, (), {}, frozenset(), complete=False)
         return nothing, _network_parts(None, _DEFAULT_POOL, ())
     names = inventories.resolve(files, inventory, kinds or Library(files, "kinds", Kind))
     links = LinkReader(files, inventory, names).read()
@@ -208,12 +213,16 @@ def _inventory_parts(
 def _network_parts(
     inventory: Inventory | None, pool: IPv4Network, links: tuple[Any, ...]
 ) -> dict[str, Any]:
-    entry = (inventory.model if inventory and inventory.model else InventoryFile(
-        version=1, hosts={}
-    )).network
+    entry = (
+        inventory.model if inventory and inventory.model else InventoryFile(version=1, hosts={})
+    ).network
     return {
-        "links": links, "pool": pool, "mtu": entry.mtu, "adopt": entry.adopt,
-        "addresses": entry.addresses, "ipv6": entry.ipv6,
+        "links": links,
+        "pool": pool,
+        "mtu": entry.mtu,
+        "adopt": entry.adopt,
+        "addresses": entry.addresses,
+        "ipv6": entry.ipv6,
     }
 
 

@@ -1,4 +1,4 @@
-"""What keys a file may have where: read from the models, for did-you-mean, `--set`, and free `x-` keys."""
+"""What keys a file may have where, read from the models: for did-you-mean, `--set`, `x-`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def leaves(annotation: Any) -> tuple[Any, ...]:
 @cache
 def fields(model: Model) -> Mapping[str, Any]:
     """The keys of a model as the YAML spells them, with their annotations."""
-    return {
-        field.alias or name: field.annotation for name, field in model.model_fields.items()
-    }
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
 
 
 def model_for(annotation: Any, data: Mapping[str, Any]) -> Model | None:
@@ -74,7 +72,7 @@ def choices(annotation: Any) -> tuple[Any, ...]:
 
 
 def strip(annotation: Any, data: Any, *, nulls: bool = False) -> Any:
-    """Data as the models take it: no `x-` keys where a model stands, nor (but with `nulls`) empty ones."""
+    """Data as the models take it: where one stands, no `x-` keys, and no empty ones."""
     if isinstance(data, dict):
         model = model_for(annotation, data)
         if model is not None:

@@ -1,7 +1,7 @@
 """YAML text as a tree that knows the line and column of every key and value.
 
-Built from PyYAML's events, not by its composer: nothing recurses, aliases are shared and counted instead of
-copied, so neither deep nesting nor an alias bomb costs anything before it is refused.
+Built from PyYAML's events, not by its composer: nothing recurses, aliases are shared and counted
+instead of copied, so neither deep nesting nor an alias bomb costs anything before it is refused.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class _Builder:
         elif isinstance(event, yaml.ScalarEvent):
             self._attach(self._scalar(event, mark), event.anchor)
         elif isinstance(event, yaml.AliasEvent):
-            self._attach(self._alias(event.anchor, mark), None)
+            self._attach(self._alias(str(event.anchor), mark), None)
         elif isinstance(event, yaml.CollectionStartEvent):
             self._start(event, mark)
         elif isinstance(event, yaml.CollectionEndEvent):

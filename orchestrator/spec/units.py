@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them (`16GiB`, `90m`), so that no two readers parse them apart."""
+"""Sizes and durations as people write them (`16GiB`, `90m`), read in one place."""
 
 from __future__ import annotations
 

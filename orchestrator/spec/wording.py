@@ -1,4 +1,4 @@
-"""Turns what pydantic says into findings for a person: file, line, column, path, and what to write instead."""
+"""Turns what pydantic says into findings for a person: place, path, what to write instead."""
 
 from __future__ import annotations
 
@@ -111,9 +111,7 @@ def _place(root: Node, error: ErrorDetails) -> Wrong:
 def _another_member_fits(wrong: Wrong, wrongs: Sequence[Wrong]) -> bool:
     """Whether errors lie deeper: then some member of the union has the right outer type."""
     depth = len(wrong.path)
-    return any(
-        len(other.path) > depth and other.path[:depth] == wrong.path for other in wrongs
-    )
+    return any(len(other.path) > depth and other.path[:depth] == wrong.path for other in wrongs)
 
 
 def _finding(annotation: Any, root: Node, wrong: Wrong, wrongs: Sequence[Wrong]) -> Finding:
@@ -128,9 +126,7 @@ def _finding(annotation: Any, root: Node, wrong: Wrong, wrongs: Sequence[Wrong])
     )
 
 
-def _words(
-    annotation: Any, root: Node, wrong: Wrong, wrongs: Sequence[Wrong]
-) -> tuple[str, str]:
+def _words(annotation: Any, root: Node, wrong: Wrong, wrongs: Sequence[Wrong]) -> tuple[str, str]:
     if wrong.kind == "extra_forbidden":
         known = _keys_beside(annotation, root, wrong.path)
         return "unknown key", shape.did_you_mean(str(wrong.path[-1]), known)
@@ -160,8 +156,10 @@ def _type_words(
         for other in wrongs
         if other.path == wrong.path and _EXPECTED.get(other.kind)
     ]
-    alternatives += [repr(word) if isinstance(word, str) else str(word) for word in
-                     map(_lower_bool, shape.choices(words))]
+    alternatives += [
+        repr(word) if isinstance(word, str) else str(word)
+        for word in map(_lower_bool, shape.choices(words))
+    ]
     unique = list(dict.fromkeys(alternatives))
     expected = unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}"
     return f"should be {expected}, not {describe(wrong.at)}", _instead(wrong.at, unique)

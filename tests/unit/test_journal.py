@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import FilesWrong
+from orchestrator.errors import Failed, FilesWrong
 from orchestrator.run.events import Bus
 from orchestrator.run.journal import Journal, find_run, list_runs, new_run_id, read_run, runs_folder
 from orchestrator.run.record import Record, critical_path, fold, span
@@ -177,3 +177,15 @@ def test_no_times_no_path() -> None:
 )
 def test_durations_read_well(seconds: float, shown: str) -> None:
     assert span(seconds) == shown
+
+
+def test_what_was_skipped_through_others_is_blamed_on_the_failure() -> None:
+    kept = Kept()
+    bus = Bus("r", [kept])
+    bus.planned(plan_of(1, ("image", "start", "ready")))
+    image, start, ready = (step(stage, "spark-1") for stage in ("image", "start", "ready"))
+    bus.failed(image, Failed("gone"))
+    bus.skipped(start, "needs vl/image/spark-1, which failed", because=[image.id])
+    bus.skipped(ready, "needs vl/start/spark-1, which was skipped", because=[start.id])
+    (blamed,) = fold(kept.events).blamed().values()
+    assert [one.id for one in blamed] == [start.id, ready.id]
