@@ -84,8 +84,12 @@ def uses_rdma(cluster: Cluster, deployment: Deployment, host: str, world: World)
     return found is None or (found.dev_infiniband and found.memlock_unlimited)
 
 
-def mounts(cluster: Cluster, deployment: Deployment, host: str) -> tuple[Mount, ...]:
-    return tuple(_mounts(cluster, deployment, cluster.hosts[host]))
+def mounts(
+    cluster: Cluster, deployment: Deployment, host: str, *, model: bool = True
+) -> tuple[Mount, ...]:
+    """What the profile mounts, and the model's own path where nothing else brings it."""
+    found = tuple(_mounts(cluster, deployment, cluster.hosts[host]))
+    return (*found, *_model_mount(deployment)) if model else found
 
 
 def _mounts(cluster: Cluster, deployment: Deployment, host: Host) -> Iterator[Mount]:
@@ -97,6 +101,10 @@ def _mounts(cluster: Cluster, deployment: Deployment, host: Host) -> Iterator[Mo
         yield Mount(f"orch-cache-{name}", target)
     for target, options in profile.tmpfs.items():
         yield Mount("", target, tmpfs=True, options=options)
+
+
+def _model_mount(deployment: Deployment) -> Iterator[Mount]:
+    profile = deployment.profile
     targets = [PurePosixPath(entry.to) for entry in profile.mounts]
     model = PurePosixPath(profile.model)
     if model.is_absolute() and not any(model.is_relative_to(target) for target in targets):
@@ -128,6 +136,12 @@ def environment(
         for name, value in sorted(merged.items())
         if value is not None and name not in profile.secrets
     }
+
+
+def api_key(deployment: Deployment, variable: str) -> frozenset[str]:
+    """The variable that gets the API key, if there is one: NAME=<name of the secret>."""
+    wanted = deployment.profile.api_key is not None and variable not in deployment.profile.secrets
+    return frozenset({f"{variable}=api_key"}) if wanted else frozenset()
 
 
 def _limit(entry: LimitsEntry, field: str) -> int | None:
