@@ -19,11 +19,9 @@ from orchestrator.errors import Failed, Fenced, Locked, OutcomeUnknown
 from orchestrator.framing import (
     Become,
     Held,
-    Reply,
-    no_sudo,
-    parse,
     render,
 )
+from orchestrator.reply import Reply, no_sudo, parse
 from orchestrator.script import Command, Result, Script, Sh, argv, sh
 
 MARKER = "0123456789abcdef0123456789abcdef"
