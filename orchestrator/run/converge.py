@@ -35,7 +35,7 @@ class Leases(Protocol):
     Entering raises Locked with all hosts that another holds.
     """
 
-    def __call__(self, hosts: frozenset[str], reads: Reads) -> AbstractContextManager[None]: ...
+    def __call__(self, names: frozenset[str], reads: Reads, /) -> AbstractContextManager[None]: ...
 
 
 @dataclass
