@@ -11,9 +11,15 @@ from typing import Any
 
 from orchestrator.contracts import Query, Rank, Step, World
 from orchestrator.flags import flags
-from orchestrator.network.environment import rank_address
 from orchestrator.ranks.arguments import words
-from orchestrator.ranks.build import RESTART, api_key, environment, mounts, rank
+from orchestrator.ranks.build import (
+    RESTART,
+    api_key,
+    environment,
+    member_addresses,
+    mounts,
+    rank,
+)
 from orchestrator.ranks.entrypoint import ENTRY, rendered
 from orchestrator.ranks.reads import common_reads
 from orchestrator.ranks.rules import common_findings, owned
@@ -108,7 +114,7 @@ class LlamaCpp:
         return tuple(_findings(cluster, deployment))
 
     def ranks(self, cluster: Cluster, deployment: Deployment, world: World) -> Sequence[Rank]:
-        addresses = [rank_address(cluster, deployment, host, world) for host in deployment.hosts]
+        addresses = member_addresses(cluster, deployment)
         return as_gang(
             _rank(cluster, deployment, index, addresses, world)
             for index in range(len(deployment.hosts))

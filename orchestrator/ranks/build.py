@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from orchestrator.contracts import Facts, Mount, Query, Rank, World
 from orchestrator.errors import NotRead
 from orchestrator.facts import ReadRdma
-from orchestrator.network.environment import rank_environment
+from orchestrator.network.environment import rank_address, rank_environment
 from orchestrator.spec.models import Cluster, Deployment, Host, LimitsEntry
 from orchestrator.spec.units import parse_size
 
@@ -74,6 +74,11 @@ def gpu_choice(cluster: Cluster, deployment: Deployment, host: str) -> tuple[str
     return tuple(chosen)
 
 
+def member_addresses(cluster: Cluster, deployment: Deployment) -> tuple[str, ...]:
+    """Where each rank is reached by the others, head first."""
+    return tuple(rank_address(cluster, deployment, host) for host in deployment.hosts)
+
+
 def uses_rdma(cluster: Cluster, deployment: Deployment, host: str, world: World) -> bool:
     """Whether the rank gets the InfiniBand devices: ports that have them, not turned off, and really there."""
     place = cluster.hosts[host]
@@ -124,7 +129,7 @@ def environment(
     """The rank's variables. Later wins: network and kind, engine, host, profile, the odd one out."""
     profile = deployment.profile
     layers: list[Mapping[str, Any]] = [
-        rank_environment(cluster, deployment, host, world),
+        rank_environment(cluster, deployment, host),
         own,
         cluster.hosts[host].env,
         profile.env,
