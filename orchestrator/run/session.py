@@ -12,7 +12,8 @@ from orchestrator.errors import CommandFailed, OrchError, OutcomeUnknown, Unreac
 from orchestrator.framing import Held
 from orchestrator.hosts.reader import apply_and_read, read
 from orchestrator.run.events import Bus
-from orchestrator.run.lease import Leases, myself
+from orchestrator.run.lease import myself
+from orchestrator.run.leases import Leases
 from orchestrator.run.retry import retrying
 from orchestrator.run.world import HostAnswers, LiveWorld, Reads
 from orchestrator.script import Result, Script
