@@ -45,7 +45,7 @@ def _own(
 
 
 def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank, ...]:
-    addresses = member_addresses(cluster, deployment)
+    addresses = member_addresses(cluster, deployment, world)
     several = len(deployment.hosts) > 1
     # a native gang can't take a single rank back (vllm issue 32136): only one host may restart by itself
     restart = RESTART if deployment.supervision == "entrypoint" and not several else "no"

@@ -116,7 +116,7 @@ def _script(
 
 def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank, ...]:
     """Head first. Environment before scripts: the head's script names what differs between hosts."""
-    addresses = member_addresses(cluster, deployment)
+    addresses = member_addresses(cluster, deployment, world)
     restart = RESTART if deployment.supervision == "entrypoint" else "no"
     bare = []
     for index, host in enumerate(deployment.hosts):
