@@ -11,11 +11,17 @@ from typing import Any
 
 from orchestrator.contracts import Query, Rank, Step, World
 from orchestrator.flags import flags
-from orchestrator.network.environment import rank_address
+from orchestrator.network.environment import environment_reads
 from orchestrator.ranks.arguments import words
-from orchestrator.ranks.build import RESTART, api_key, environment, mounts, rank
+from orchestrator.ranks.build import (
+    RESTART,
+    api_key,
+    environment,
+    member_addresses,
+    mounts,
+    rank,
+)
 from orchestrator.ranks.entrypoint import ENTRY, rendered
-from orchestrator.ranks.reads import common_reads
 from orchestrator.ranks.rules import common_findings, owned
 from orchestrator.ranks.spec import as_gang
 from orchestrator.spec.models import Cluster, Deployment, Finding, Profile
@@ -108,14 +114,14 @@ class LlamaCpp:
         return tuple(_findings(cluster, deployment))
 
     def ranks(self, cluster: Cluster, deployment: Deployment, world: World) -> Sequence[Rank]:
-        addresses = [rank_address(cluster, deployment, host, world) for host in deployment.hosts]
+        addresses = member_addresses(cluster, deployment, world)
         return as_gang(
             _rank(cluster, deployment, index, addresses, world)
             for index in range(len(deployment.hosts))
         )
 
     def reads(self, cluster: Cluster, deployment: Deployment) -> frozenset[tuple[str, Query[Any]]]:
-        return common_reads(cluster, deployment)
+        return environment_reads(cluster, deployment)
 
     def steps(self, cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
         """Only that the programs are in the image: the head's script waits for the workers itself."""

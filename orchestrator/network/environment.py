@@ -14,8 +14,10 @@ from typing import Any
 
 from orchestrator.contracts import Query, World
 from orchestrator.errors import Refused, Unknown
-from orchestrator.facts import ReadNetwork, ReadRdma
 from orchestrator.facts.answers import Netdev, Network, RdmaDevice
+from orchestrator.facts.network import ReadNetwork
+from orchestrator.facts.rdma import ReadRdma
+from orchestrator.network.cabling import natural
 from orchestrator.network.topology import Fabric, Member, Segment, plan_fabric
 from orchestrator.spec.models import Cluster, Deployment, Scalar
 
@@ -116,13 +118,20 @@ def _nccl(cluster: Cluster, deployment: Deployment, host: str, world: World) -> 
 
 
 def _data_netdevs(fabric: Fabric, deployment: Deployment, host: str) -> list[str]:
-    """Both halves of every cable to another rank, or with a single rail only the first ones."""
-    single = deployment.rails == "single"
+    """Both halves of every cable to another rank, or with a single rail only the first ones.
+
+    Where all ranks share segments, in the segments' order, so that the n-th device is on the n-th rail
+    everywhere; else in the order of the host's ports.
+    """
     shared = fabric.common(deployment.hosts)
-    segments = shared or fabric.between(deployment.hosts)
-    if single:
-        segments = shared[:1] or tuple(one for one in segments if one.half == 0)
-    return [one.member(host).netdev for one in segments if host in one.hosts]
+    if shared:
+        used = shared[:1] if deployment.rails == "single" else shared
+        return [one.member(host).netdev for one in used]
+    segments = [one for one in fabric.between(deployment.hosts) if host in one.hosts]
+    if deployment.rails == "single":
+        segments = [one for one in segments if one.half == 0]
+    members = ((natural(one.member(host).port), one.half, one.member(host)) for one in segments)
+    return [member.netdev for _, _, member in sorted(members, key=lambda each: each[:2])]
 
 
 def _meeting_place(

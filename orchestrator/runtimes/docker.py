@@ -253,8 +253,8 @@ class Docker:
             given += ["-e", name if name in hidden else f"{name}={value}"]
         flat = [*options(rank, label=False), *given]
         lines = ["docker run -d"] + [str(words(one)) for one in _pairs(flat)]
-        lines.append(str(words([rank.image, *rank.argv[:1]])))
-        lines += [str(words(one)) for one in _pairs(list(rank.argv[1:]))]
+        lines.append(str(words([rank.image])))
+        lines += [str(words(one)) for one in _pairs(list(rank.argv))]
         return " \\\n  ".join(lines)
 
 

@@ -89,7 +89,7 @@ def down_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterator[Step]:
             "patience": Patience(total=STOP_S, stall=STOP_S),
         }
         yield StopHere(id=f"down/{host}", deployment=None, known=known, **common)
-        for name, deployment in reversed(cluster.deployments.items()):
+        for name, deployment in reversed(list(cluster.deployments.items())):
             if host in deployment.hosts:
                 yield StopHere(
                     id=f"down/{name}/{host}",

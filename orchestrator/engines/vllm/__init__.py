@@ -11,7 +11,7 @@ from orchestrator.engines.vllm import plain, ray
 from orchestrator.engines.vllm.ports import executor
 from orchestrator.engines.vllm.rules import findings
 from orchestrator.engines.vllm.serve import program
-from orchestrator.ranks.reads import common_reads
+from orchestrator.network.environment import environment_reads
 from orchestrator.ranks.spec import as_gang
 from orchestrator.spec.models import Cluster, Deployment, Finding
 from orchestrator.steps.join import Joined
@@ -32,7 +32,7 @@ class Vllm:
         return as_gang(how.ranks(cluster, deployment, world))
 
     def reads(self, cluster: Cluster, deployment: Deployment) -> frozenset[tuple[str, Query[Any]]]:
-        return common_reads(cluster, deployment)
+        return environment_reads(cluster, deployment)
 
     def steps(self, cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
         """The image has what it needs; over Ray, everybody is there before the engine starts."""

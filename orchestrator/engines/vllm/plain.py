@@ -8,8 +8,7 @@ from typing import Any
 from orchestrator.contracts import Rank, World
 from orchestrator.engines.vllm.ports import listening, master_port
 from orchestrator.engines.vllm.serve import program, serve, timeouts
-from orchestrator.network.environment import rank_address
-from orchestrator.ranks.build import RESTART, api_key, environment, rank
+from orchestrator.ranks.build import RESTART, api_key, environment, member_addresses, rank
 from orchestrator.ranks.entrypoint import ENTRY, rendered
 from orchestrator.spec.models import Cluster, Deployment
 
@@ -46,7 +45,7 @@ def _own(
 
 
 def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank, ...]:
-    addresses = [rank_address(cluster, deployment, host, world) for host in deployment.hosts]
+    addresses = member_addresses(cluster, deployment, world)
     several = len(deployment.hosts) > 1
     # a native gang can't take a single rank back (vllm issue 32136): only one host may restart by itself
     restart = RESTART if deployment.supervision == "entrypoint" and not several else "no"

@@ -11,9 +11,15 @@ from orchestrator.contracts import Rank, World
 from orchestrator.engines.vllm.ports import listening, ray_ports
 from orchestrator.engines.vllm.serve import program, serve, start_seconds, timeouts
 from orchestrator.flags import flags
-from orchestrator.network.environment import rank_address
 from orchestrator.ranks.arguments import word
-from orchestrator.ranks.build import RESTART, api_key, environment, gpu_count, rank
+from orchestrator.ranks.build import (
+    RESTART,
+    api_key,
+    environment,
+    gpu_count,
+    member_addresses,
+    rank,
+)
 from orchestrator.ranks.entrypoint import ENTRY, FOLDER, READY, RUN, rendered, verbatim
 from orchestrator.spec.models import Cluster, Deployment
 
@@ -110,7 +116,7 @@ def _script(
 
 def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank, ...]:
     """Head first. Environment before scripts: the head's script names what differs between hosts."""
-    addresses = [rank_address(cluster, deployment, host, world) for host in deployment.hosts]
+    addresses = member_addresses(cluster, deployment, world)
     restart = RESTART if deployment.supervision == "entrypoint" else "no"
     bare = []
     for index, host in enumerate(deployment.hosts):
