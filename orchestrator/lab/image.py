@@ -1,4 +1,4 @@
-"""Builds the image that every lab host is started from: this machine's own release, made with mmdebstrap."""
+"""Builds the image that every lab host is started from, of this machine's own release."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.errors import CommandFailed, Refused
 from orchestrator.lab.command import as_root, run, run_logged
 from orchestrator.lab.docker import Docker
-from orchestrator.lab.home import Home
+from orchestrator.lab.home import Home, gib
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.recipe import Release, content_hash, package_folder, recipe
 
@@ -29,7 +29,7 @@ FILES = {
 
 
 def codename() -> str:
-    """VERSION_CODENAME of this machine: lab hosts are of the same release, so its packages fit its kernel."""
+    """VERSION_CODENAME of this machine; its lab hosts are of the same release."""
     found = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     if found not in recipe().host_image.releases:
         known = ", ".join(recipe().host_image.releases)
@@ -57,9 +57,9 @@ def ensure_host_image(docker: Docker, home: Home, progress: Progress) -> str:
         return tag
     if home.free_bytes() < ROOM:
         raise Refused(
-            f"{home.path}: {home.free_bytes() / 1024**3:.1f} GiB free, the host image needs {ROOM / 1024**3:.0f}",
+            f"{home.path}: {gib(home.free_bytes())} free, the host image needs {gib(ROOM)}",
             hint="free some space, or set ORCH_LAB_HOME to a larger disk",
-        )  # fmt: skip
+        )
     with home.lock("image"):
         if docker.has_image(tag):
             return tag
@@ -88,7 +88,7 @@ def _build(docker: Docker, home: Home, progress: Progress, folder: Path, tag: st
 
 
 def bootstrap_argv(tree: Path, mirror: str | None) -> list[str]:
-    """The mmdebstrap command: packages, our files, what is masked, and a user with sudo and docker."""
+    """The mmdebstrap command: packages, our files, masked units, a user with sudo and docker."""
     image, inside = recipe().host_image, package_folder("inside")
     packages = list(image.packages)
     for package, companions in image.alternatives.items():
@@ -124,7 +124,7 @@ def _is_package(name: str) -> bool:
 
 
 def own_mirror() -> str | None:
-    """The archive this machine itself installs its release from, for networks that reach no other."""
+    """Where this machine itself installs its release from, for networks that reach no other."""
     texts = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     for path in (path for path in texts if path.is_file()):
         for line in path.read_text(errors="replace").splitlines():

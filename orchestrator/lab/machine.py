@@ -1,4 +1,4 @@
-"""This machine's own packages for the lab: an engine and a tool that makes a host image without a registry."""
+"""This machine's own packages for the lab: an engine, and a tool that makes a host image."""
 
 from __future__ import annotations
 

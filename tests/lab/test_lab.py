@@ -1,4 +1,4 @@
-"""The rehearsal lab is what it says: hosts of their own, faults that bite, and nothing left behind."""
+"""The lab is what it says: hosts of their own, faults that bite, nothing left behind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import pytest
 from orchestrator.errors import CommandFailed, FilesWrong, Refused
 from orchestrator.lab import records
 from orchestrator.lab.docker import running_engines
+from orchestrator.lab.down import take_down
 from orchestrator.lab.faults import break_, heal
 from orchestrator.lab.host import LABEL, ssh_greets
+from orchestrator.lab.labs import list_labs
 from orchestrator.lab.layout import cabling
-from orchestrator.lab.lifecycle import Wish, bring_up, list_labs, take_down
 from orchestrator.lab.progress import Progress
+from orchestrator.lab.up import Wish, bring_up
 from tests.lab.conftest import SET_UP_SECONDS, Lab, running_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
@@ -45,7 +47,7 @@ def railed(lab: Lab) -> Lab:
             "network: {version: 2, ethernets: {"
             f"{RAIL}: {{addresses: [10.20.0.{number}/24], mtu: 9000, accept-ra: false}}}}}}\n"
         )
-        script = 'printf %s "$1" > /etc/netplan/50-test.yaml; chmod 600 /etc/netplan/50-test.yaml; netplan apply'
+        script = 'umask 077; printf %s "$1" > /etc/netplan/50-test.yaml; netplan apply'
         lab.run(host, ["sudo", "sh", "-c", script, "sh", plan])
     until(lambda: pings(lab, "spark-1", "10.20.0.2"))
     return lab
