@@ -138,6 +138,7 @@ class Rank:
     restart: str = "no"  # restart policy *after* readiness (applied with `docker update`)
     ulimits: Mapping[str, str] = field(default_factory=dict)
     caps: frozenset[str] = frozenset()
+    state: str = "/var/lib/orch"  # folder on the host for `files`; "~/…" where there is no sudo
 
 
 class Engine(Protocol):
@@ -167,6 +168,7 @@ class Runtime(Protocol):
     def logs(self, name: str, lines: int) -> Script: ...
     def supervise(self, name: str, restart: str) -> Script: ...  # after readiness
     def ours(self, cluster: str | None) -> Query[Sequence[Any]]: ...  # facts.answers.Container
+    def describe(self, rank: Rank) -> str: ...  # what a person would type; secrets by name only
 
 
 class Hosts(Protocol):

@@ -48,6 +48,11 @@ def argv(*words: Value) -> Sh:
     return Sh(" ".join(quote(word) for word in words))
 
 
+def user_shell(text: str) -> Sh:
+    """Shell that the user wrote in a playbook, as it is: theirs to get right."""
+    return Sh(text)
+
+
 def seq(commands: Iterable[Sh]) -> Sh:
     """One after another, whatever each returns."""
     return Sh("\n".join(commands))
@@ -71,7 +76,7 @@ class Command:
     stdin: bytes = field(default=b"", repr=False)
     sudo: bool = False
     timeout: float = 30
-    keep: int = 65_536  # bytes of stdout, and of stderr, that come back
+    keep: int = 65_536  # bytes of stdout, and of stderr, that come back: the last ones
 
 
 @dataclass(frozen=True)
@@ -81,12 +86,14 @@ class Script:
     `mutates`: holds the host's flock and compares the lease token inside it.
     `fresh`: over a new connection (netplan confirm).
     `stop_on_error`: commands after the first non-zero exit are not run and have no frame.
+    `then`: run after them whatever they did (fresh reads after an apply); never stops.
     """
 
     commands: Mapping[str, Command]
     mutates: bool = False
     fresh: bool = False
     stop_on_error: bool = False
+    then: Mapping[str, Command] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ class Result:
         return self.out.decode(errors="replace")
 
 
-SECRET_MARK = "\x02secret:{}\x03"
+SECRET_MARK = "\x02secret:{}\x03"  # noqa: S105  a placeholder, not a secret
 
 
 def secret_mark(name: str) -> str:

@@ -1,0 +1,105 @@
+"""What can be known to be wrong before any host is asked: sizes, heads, flags that contradict the files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.engines.vllm.ports import executor, listening, ray_ports
+from orchestrator.ranks.build import gpu_count
+from orchestrator.ranks.rules import common_findings, owned, said
+from orchestrator.spec.models import Cluster, Deployment, Finding
+
+
+def findings(cluster: Cluster, deployment: Deployment) -> tuple[Finding, ...]:
+    rules = (common_findings, _sizes, _heads, _executor, _ports)
+    found = [one for rule in rules for one in rule(cluster, deployment)]
+    return (*found, *owned(deployment, "vllm"))
+
+
+def _sizes(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    sizes = deployment.parallel
+    need = sizes.tensor * sizes.pipeline * sizes.data
+    counts = [gpu_count(cluster, deployment, host) for host in deployment.hosts]
+    known = [count for count in counts if count is not None]
+    hosts = len(deployment.hosts)
+    word = f"tensor {sizes.tensor} x pipeline {sizes.pipeline} x data {sizes.data} = {need}"
+    if len(known) == hosts and need > sum(known):
+        yield said(
+            deployment,
+            "parallel",
+            f"{word} needs {need} GPUs, {', '.join(deployment.hosts)} have {sum(known)}",
+        )
+    elif need < hosts:
+        yield said(
+            deployment,
+            "parallel",
+            f"{word} would leave {hosts - need} of {hosts} hosts without work",
+            f"set parallel.tensor or parallel.pipeline to {hosts}, or list fewer hosts",
+        )
+    elif executor(deployment) == "native" and need % hosts:
+        yield said(deployment, "parallel", f"{word} can't be spread evenly over {hosts} hosts")
+
+
+def _heads(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    heads, tensor = deployment.profile.heads, deployment.parallel.tensor
+    if heads is not None and heads % tensor:
+        fit = [size for size in range(1, heads + 1) if heads % size == 0 and size < tensor]
+        yield said(
+            deployment,
+            "parallel.tensor",
+            f"the model's {heads} attention heads can't be divided by {tensor}",
+            f"{fit[-1]} can; or parallel.pipeline: {tensor}" if fit else "",
+        )
+
+
+def _executor(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    kind, several = executor(deployment), len(deployment.hosts) > 1
+    sizes = deployment.parallel
+    if kind == "mp" and several:
+        yield said(deployment, "profile", "executor mp is for one host", "executor: ray, or native")
+    if kind == "ray" and sizes.data > 1:
+        yield said(
+            deployment, "parallel.data", "data parallel over Ray is not there", "executor: native"
+        )
+    if kind == "native" and several:
+        yield from _native(cluster, deployment)
+
+
+def _native(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    sizes = deployment.parallel
+    if sizes.data > 1 and sizes.data % len(deployment.hosts):
+        yield said(
+            deployment,
+            "parallel.data",
+            f"{sizes.data} replicas can't be spread evenly over {len(deployment.hosts)} hosts",
+            "tensor and pipeline parallel stay inside a host when data is above 1",
+        )
+    if deployment.supervision == "entrypoint":
+        yield said(
+            deployment,
+            "supervision",
+            "a native gang over hosts can't take one rank back by itself",
+            "supervision: none",
+        )
+
+
+def _ports(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    """Ray's ports against the APIs and the Ray ports of everything else on the same hosts."""
+    if executor(deployment) != "ray":
+        return
+    pinned = ray_ports(cluster, deployment)
+    low, high = pinned["min-worker-port"], pinned["max-worker-port"]
+    mine = {
+        port for i in range(len(deployment.hosts)) for port in listening(cluster, deployment, i)
+    }
+    mine.discard(deployment.port)
+    for other in cluster.deployments.values():
+        if set(other.hosts) & set(deployment.hosts):
+            port = other.port
+            if port in mine or low <= port <= high:
+                yield said(
+                    deployment,
+                    "port",
+                    f"port {port} of {other.name} is one of the Ray ports of {deployment.name}",
+                    "take another port, or set `ray:` ports in the profile",
+                )

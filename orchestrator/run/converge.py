@@ -1,0 +1,131 @@
+"""From steps to a finished run: read, decide, lease, read again, execute, clean up. Design §6.
+
+The lease, the hosts, the observers come in as arguments: this file knows their order and nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from orchestrator.contracts import Step
+from orchestrator.errors import Unreachable
+from orchestrator.knowledge import Cause
+from orchestrator.plan.decide import Decision, decide, first_reads
+from orchestrator.run.events import Bus
+from orchestrator.run.executor import Applier, Clock, Executor, Outcome
+from orchestrator.run.world import LiveWorld, Reads
+
+
+@dataclass
+class Aftermath:
+    """What is known of a run that failed: evidence, and what it means."""
+
+    causes: list[Cause] = field(default_factory=list)
+    evidence: str = ""
+    hint: str = ""
+
+
+class Leases(Protocol):
+    """Holds hosts for the length of a run, and reads them anew in the same round trip.
+
+    Entering raises Locked with all hosts that another holds.
+    """
+
+    def __call__(self, names: frozenset[str], reads: Reads, /) -> AbstractContextManager[None]: ...
+
+
+@dataclass
+class Toolbox:
+    """What a run needs of the outside."""
+
+    world: LiveWorld
+    apply: Applier
+    bus: Bus
+    leases: Leases
+    cancel: threading.Event = field(default_factory=threading.Event)
+    clock: Clock = field(default_factory=Clock)
+    aftermath: Callable[[Outcome, Toolbox], Aftermath] = lambda outcome, tools: Aftermath()
+
+
+def survey(steps: Mapping[str, Step], world: LiveWorld) -> Decision:
+    """Read the hosts and decide."""
+    world.read(first_reads(steps))
+    return settle(steps, world)
+
+
+def settle(steps: Mapping[str, Step], world: LiveWorld) -> Decision:
+    """Decide, and ask what is still missing: HTTP and the like, where the rest is as it should be."""
+    decision = decide(steps, world)
+    while decision.missing:
+        unread = frozenset(read for read in decision.missing if not world.known(frozenset({read})))
+        if not unread:
+            break
+        world.read(unread)
+        decision = decide(steps, world)
+    return decision
+
+
+def hosts_to_hold(decision: Decision) -> frozenset[str]:
+    """Hosts that a change may touch: those are leased."""
+    plan = decision.plan
+    moving = {*plan.changes, *plan.provisional}
+    return frozenset(
+        step.host
+        for one, step in plan.steps.items()
+        if one in moving and step.host and type(step).apply is not Step.apply
+    )
+
+
+def converge(
+    steps: Mapping[str, Step],
+    decision: Decision,
+    tools: Toolbox,
+    review: Callable[[Decision], None],
+) -> tuple[Outcome, Aftermath]:
+    """Carry a decision out. `review` is shown the plan again where it changed under the lease."""
+    held = hosts_to_hold(decision)
+    if not held:
+        outcome = _execute(steps, decision, tools)
+        return outcome, tools.aftermath(outcome, tools)
+    with tools.leases(held, first_reads(steps)):
+        again = settle(steps, tools.world)
+        if _differs(decision, again):
+            review(again)
+        outcome = _execute(steps, again, tools)
+        return outcome, tools.aftermath(outcome, tools)
+
+
+def _differs(one: Decision, other: Decision) -> bool:
+    return {k: c.summary for k, c in one.plan.changes.items()} != {
+        k: c.summary for k, c in other.plan.changes.items()
+    } or one.problems.keys() != other.problems.keys()
+
+
+def _execute(steps: Mapping[str, Step], decision: Decision, tools: Toolbox) -> Outcome:
+    executor = Executor(
+        steps,
+        tools.world,
+        tools.apply,
+        tools.bus,
+        skip=decision.plan.pruned,
+        cancel=tools.cancel,
+        clock=tools.clock,
+    )
+    return executor.run()
+
+
+def exit_code(outcome: Outcome) -> int:
+    """The worst of what happened, as design §7 numbers it."""
+    if outcome.interrupted:
+        return 130
+    codes = {error.exit_code for error in outcome.errors.values()}
+    if not codes:
+        return 0
+    for code in (2, 5, 4, 3):
+        if codes == {code}:
+            return code
+    return 3 if any(isinstance(e, Unreachable) for e in outcome.errors.values()) else 1

@@ -1,0 +1,31 @@
+"""Each known failure is recognised in a real line; an unknown log gives no cause."""
+
+import pytest
+
+from orchestrator.knowledge import diagnose
+
+LINES = {
+    "unknown-argument": "vllm: error: unrecognized arguments: --swap-space 4",
+    "cpu-ray": "ValueError: current platform cpu does not support ray.",
+    "no-ray": "bash: line 1: ray: command not found",
+    "memory-at-start": "ValueError: Free memory on device cuda:0 (55.2/119.7 GiB) on startup is less than desired GPU memory utilization (0.92, 110.12 GiB).",
+    "context-too-long": "the estimated maximum model length is 83520. Try increasing",
+    "heads": "Total number of attention heads (40) must be divisible by tensor parallel size (3).",
+    "gloo-interface": "RuntimeError: Unable to find address for: enp1s0f1np1",
+    "shm": "Insufficient space in /dev/shm: 160 MiB required",
+    "memlock": "error setting rlimit type 8: operation not permitted",
+    "no-gpu-runtime": 'could not select device driver "" with capabilities: [[gpu]]',
+}
+
+
+@pytest.mark.parametrize(("name", "line"), LINES.items())
+def test_known_failures(name: str, line: str) -> None:
+    causes = diagnose(f"INFO starting\n{line}\nINFO bye")
+    assert [one.name for one in causes] == [name]
+    assert causes[0].line == line
+    assert "{" not in causes[0].cause + causes[0].remedy
+
+
+def test_unknown_log_gives_no_cause() -> None:
+    assert diagnose("all is well\n") == ()
+    assert diagnose("") == ()
