@@ -21,7 +21,7 @@ WRITTEN = ("inventory.yaml", inventory.KEY, f"{inventory.KEY}.pub", inventory.KN
 
 def take_down(home: Home, name: str, progress: Progress) -> None:
     """Remove a lab and everything it put on this machine, then look; Failed names what is left."""
-    with home.lock(f"lab-{name}"):
+    with home.lock(f"lab-{name}", progress):
         if name not in records.names(home) and not labelled(home, name):
             raise Refused(f"there is no lab {name} on this machine", hint="orch lab ls")
         with progress.timed(f"removing lab {name}"):

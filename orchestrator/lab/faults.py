@@ -24,7 +24,7 @@ FULL_BY_DEFAULT = "/models"
 FULL_MOUNT = "/run/orch-lab-full"
 SPARE_KIB = 256  # so much larger than its content is the full disk, before the rest is filled
 MOST_KIB = 1024 * 1024  # a copy of the folder lies in memory while it is full
-LOOK_SECONDS = 20
+LOOK_SECONDS = 60
 
 
 @dataclass(frozen=True)

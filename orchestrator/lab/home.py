@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.lab.command import remove_tree
+from orchestrator.lab.progress import Progress
 
 
 class Home:
@@ -26,10 +27,15 @@ class Home:
         return self.path / "logs" / f"{name}.log"
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
+    def lock(self, name: str, progress: Progress | None = None) -> Iterator[None]:
         """Held by one process at a time; released by the kernel when its holder dies."""
         with (self.path / "locks" / name).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if progress is not None:
+                    progress.note(f"waiting for another `orch lab` to finish ({name})")
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     @contextmanager
@@ -43,6 +49,15 @@ class Home:
         finally:
             if folder.exists():
                 remove_tree(folder)
+
+    @contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """A folder that is gone afterwards."""
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=self.path / "tmp"))
+        try:
+            yield folder
+        finally:
+            remove_tree(folder)
 
     def clear_leftovers(self) -> None:
         """Remove what interrupted runs left half made. Call while holding the setup lock."""

@@ -31,7 +31,7 @@ def set_up(home: Home, progress: Progress) -> Pieces:
     """Return all pieces, making those that are missing; cheap when none is."""
     release()  # an unknown release is refused before anything is installed
     ensure_packages(home, progress)
-    with home.lock("setup"):
+    with home.lock("setup", progress):
         home.clear_leftovers()
         docker = ensure_engine(home, progress)
         # these do not need each other; the interpreter's version is in the recipe

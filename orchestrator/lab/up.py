@@ -48,7 +48,7 @@ class Wish:
 
 def bring_up(home: Home, wish: Wish, progress: Progress) -> records.Record:
     """Return the record of a lab that is up; one that is up already in this shape is left alone."""
-    with home.lock(f"lab-{wish.name}"):
+    with home.lock(f"lab-{wish.name}", progress):
         known = records.load(home, wish.name)
         if known is not None and known.complete:
             return _keep(home, known, wish, progress)

@@ -16,7 +16,7 @@ from orchestrator.lab import records
 from orchestrator.lab.docker import running_engines
 from orchestrator.lab.down import take_down
 from orchestrator.lab.faults import break_, heal
-from orchestrator.lab.host import LABEL, ssh_greets
+from orchestrator.lab.host import LABEL, ssh_greets, wait_until_up
 from orchestrator.lab.labs import list_labs
 from orchestrator.lab.layout import cabling
 from orchestrator.lab.progress import Progress
@@ -58,7 +58,7 @@ def pings(lab: Lab, host: str, address: str) -> bool:
     return lab.run(host, argv, check=False).returncode == 0
 
 
-def until(question: Callable[[], bool], seconds: float = 20) -> None:
+def until(question: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not question():
         assert time.monotonic() < deadline, question
@@ -177,7 +177,7 @@ def test_restart_keeps_names_and_addresses(railed: Lab) -> None:
         "10.20.0.2"
     ]
     assert out(railed, "spark-2", "cat", "/proc/sys/kernel/random/boot_id") != before
-    until(lambda: railed.run("spark-2", ["docker", "info"], check=False).returncode == 0)
+    wait_until_up(railed.docker, railed.layout.host("spark-2"))
 
 
 def seconds_for_12_megabytes(lab: Lab) -> float:
