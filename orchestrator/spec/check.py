@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from ipaddress import IPv4Network, ip_address
-from pathlib import Path
 from typing import Any
 
 from orchestrator.contracts import Engine
 from orchestrator.errors import OrchError
 from orchestrator.spec import gpus, sizes
+from orchestrator.spec.load import expanded, is_there
 from orchestrator.spec.models import Cluster, Deployment, Finding, SecretRef
 
 
@@ -134,7 +134,7 @@ def _secrets(cluster: Cluster, environ: Mapping[str, str]) -> Iterator[Finding]:
                 message=f"the environment variable {secret.env[:60]!r} is not set",
                 suggestion=f"export {secret.env[:60]}=…",
             )
-        if secret.file is not None and not _is_there(secret.file):
+        if secret.file is not None and not _found(secret.file):
             yield Finding(path=path, message=f"there is no file {secret.file[:200]!r}")
 
 
@@ -162,7 +162,7 @@ def _local_files(cluster: Cluster) -> Iterator[Finding]:
         if profile.build is not None:
             wanted.append(("build.dockerfile", profile.build.dockerfile))
         for place, path in wanted:
-            if path not in seen[profile.name] and not _is_there(path):
+            if path not in seen[profile.name] and not _found(path):
                 seen[profile.name].add(path)
                 yield Finding(
                     path=f"profiles.{profile.name}.{place}",
@@ -170,8 +170,5 @@ def _local_files(cluster: Cluster) -> Iterator[Finding]:
                 )
 
 
-def _is_there(path: str) -> bool:
-    try:
-        return Path(path).expanduser().exists()
-    except (OSError, RuntimeError):  # a name too long; a home that nobody has
-        return False
+def _found(path: str) -> bool:
+    return is_there(expanded(path))

@@ -12,7 +12,7 @@ from orchestrator import data as shipped
 from orchestrator.errors import FilesWrong
 from orchestrator.spec import overrides as sets
 from orchestrator.spec import shape
-from orchestrator.spec.load import Document, Files, M, Path_
+from orchestrator.spec.load import Document, Files, M, Path_, expanded, is_there
 from orchestrator.spec.merge import is_secret, merge
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
@@ -106,8 +106,8 @@ class Library(Generic[M]):
     def _path(self, name: str) -> Path | None:
         """A name is looked up in the folders; `./my.yaml` is a path from cluster.yaml on."""
         if name.startswith(("./", "../", "/", "~/")) and name.endswith(".yaml"):
-            path = self._files.root / Path(name).expanduser()
-            return path if path.exists() else None
+            path = self._files.root / expanded(name)
+            return path if is_there(path) else None
         if not _NAME.fullmatch(name):
             return None
         try:
@@ -177,4 +177,4 @@ def _mount(mount: Any, base: Path, root: Path) -> Any:
     if not isinstance(source, str) or source.startswith(("/", "~")):
         return mount
     beside = base / source
-    return {**mount, "from": str(beside if beside.exists() else root.absolute() / source)}
+    return {**mount, "from": str(beside if is_there(beside) else root.absolute() / source)}

@@ -93,10 +93,12 @@ class Files:
                 value = model.model_validate_json(json.dumps(data), strict=True)
                 break
             except ValidationError as error:
-                found = wording.findings(model, node, error)
                 if attempt == 0:
+                    found = wording.findings(model, node, error)
                     self.findings.extend(finding for _, finding in found)
-                wrong.extend(place for place, _ in found)
+                    wrong.extend(place for place, _ in found)
+                else:  # in what a misspelt key holds; the key has been told
+                    wrong.extend(_present(data, one["loc"]) for one in error.errors())
                 if not _salvage(model, data, error):
                     break
         for place, word in _old_booleans(node):
@@ -188,6 +190,22 @@ def _read(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise ValueError(f"it grew beyond the limit of {MAX_BYTES} bytes (1 MiB)")
     return content.decode("utf-8-sig")
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something at a path that a file names, be it as odd as it may."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, a loop of links, no right to look
+        return False
+
+
+def expanded(path: str) -> Path:
+    """A path with its `~`; left alone where nobody has that home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _salvage(model: type[BaseModel], data: Any, error: ValidationError) -> bool:

@@ -16,7 +16,7 @@ from orchestrator.spec.check import check, missing
 from orchestrator.spec.inventory import Inventory, Names
 from orchestrator.spec.library import Library
 from orchestrator.spec.links import LinkReader, network
-from orchestrator.spec.load import Document, Files, raise_errors
+from orchestrator.spec.load import Document, Files, expanded, is_there, raise_errors
 from orchestrator.spec.models import (
     Cluster,
     ClusterFile,
@@ -169,8 +169,8 @@ class _Reader:
         said = self._cluster.data.get("inventory", "inventory.yaml")
         if not isinstance(said, str):
             return None
-        path = self.files.root / Path(said).expanduser()
-        if not _is_there(path):
+        path = self.files.root / expanded(said)
+        if not is_there(path):
             message = f"there is no file {said[:200]!r} beside it"
             self.files.add(self._cluster, ("inventory",), message, "inventory: PATH.yaml")
             return None
@@ -245,10 +245,3 @@ def _split(root: Node, path: str) -> tuple[str | int, ...]:
         keys.append(key)
         node = wording.step(node, key)
     return tuple(keys)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False

@@ -174,7 +174,7 @@ def _type_words(
         repr(word) if isinstance(word, str) else str(word)
         for word in map(_lower_bool, shape.choices(words))
     ]
-    unique = list(dict.fromkeys(alternatives))
+    unique = list(dict.fromkeys(alternatives)) or ["something else"]
     expected = unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}"
     return f"should be {expected}, not {describe(wrong.at)}", _instead(wrong.at, unique)
 

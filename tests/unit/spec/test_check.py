@@ -99,7 +99,11 @@ def test_what_fits(placed: Site, deployments: list[str]) -> None:
 
 
 def test_tensor_groups_lie_in_hosts_or_cover_them(placed: Site) -> None:
-    placed.edit("inventory.yaml", "  rig:", "  rig2: {gpus: 4}\n  rig3: {gpus: 4}\n  rig4: {gpus: 4}\n  rig:")
+    placed.edit(
+        "inventory.yaml",
+        "  rig:",
+        "  rig2: {gpus: 4}\n  rig3: {gpus: 4}\n  rig4: {gpus: 4}\n  rig:",
+    )
     placed.deploy("a: {profile: v, hosts: [rig2, rig3, rig4], parallel: {tensor: 6, pipeline: 2}}")
     assert placed.error().endswith(
         "tensor 6 does not divide 3 hosts with 4 GPUs each (parallel: {tensor: 4, pipeline: 3})"
@@ -118,7 +122,9 @@ def test_an_odd_tensor_size_is_a_warning_where_the_heads_are_not_known(placed: S
 
 def test_gpus_that_are_not_listed(placed: Site) -> None:
     placed.edit("inventory.yaml", ", gpus: 8", "")
-    placed.deploy("a: {profile: v, hosts: rig, parallel: {tensor: 2}}", "b: {profile: v, hosts: rig, port: 1}")
+    placed.deploy(
+        "a: {profile: v, hosts: rig, parallel: {tensor: 2}}", "b: {profile: v, hosts: rig, port: 1}"
+    )
     assert "a and b both use the GPUs of rig" in placed.error()
     placed.deploy("a: {profile: l, hosts: rig}", "b: {profile: l, hosts: rig, gpus: [3], port: 1}")
     assert "a and b both use GPU 3 of rig" in placed.error()
@@ -155,7 +161,9 @@ def test_subnets_that_overlap_the_management_network(
 def test_secrets_that_are_not_set(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORCH_TEST_TOKEN", raising=False)
     site.edit(
-        "profiles/big.yaml", "args:", "secrets: {T: {env: ORCH_TEST_TOKEN}}\napi_key: {file: key}\nargs:"
+        "profiles/big.yaml",
+        "args:",
+        "secrets: {T: {env: ORCH_TEST_TOKEN}}\napi_key: {file: key}\nargs:",
     )
     loaded = load(site.root / "cluster.yaml")
     assert loaded.errors == ()

@@ -34,7 +34,11 @@ def test_inventory(cluster: Cluster) -> None:
     hpc = cluster.hosts["hpc-7"]
     assert (hpc.runtime, hpc.become, hpc.models) == ("process", "never", "/scratch/models")
     assert [str(end) for end in cluster.links[0].ends] == ["spark-2.p1", "spark-3.p1"]
-    assert (str(cluster.pool), cluster.mtu, cluster.adopt) == ("10.20.0.0/16", 9000, ("40-cx7.yaml",))
+    assert (str(cluster.pool), cluster.mtu, cluster.adopt) == (
+        "10.20.0.0/16",
+        9000,
+        ("40-cx7.yaml",),
+    )
 
 
 def test_cluster(cluster: Cluster) -> None:
@@ -47,7 +51,12 @@ def test_cluster(cluster: Cluster) -> None:
     assert cluster.deployments["fast"].after == ("vl",)
     assert cluster.deployments["embed"].memory_bytes == 3 << 30
     vec = cluster.deployments["vec-7"]
-    assert (vec.beside, vec.gpus, vec.port, vec.limits.memory_swap) == ("chat-7", (7,), 8097, "768MiB")
+    assert (vec.beside, vec.gpus, vec.port, vec.limits.memory_swap) == (
+        "chat-7",
+        (7,),
+        8097,
+        "768MiB",
+    )
     assert cluster.notify == ({"ntfy": "https://ntfy.sh/my-topic"},)
     assert cluster.tunnels == ({"command": "cloudflared tunnel run duo"},)
 
