@@ -10,7 +10,7 @@ from orchestrator.cli.options import Site, cluster_options
 
 
 @click.command()
-@cluster_options
+@cluster_options(purpose="look")
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
 @click.option("--playbook", default="down", help="Another playbook than `down` (name or file).")
 def down(site: Site, dry_run: bool, playbook: str) -> None:

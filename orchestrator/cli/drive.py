@@ -17,9 +17,9 @@ from orchestrator.errors import OrchError
 from orchestrator.plan.build import build
 from orchestrator.plan.decide import Decision, settled
 from orchestrator.plan.show import counts, lines
-from orchestrator.run.aftermath import Aftermath, after
+from orchestrator.run.aftermath import clean_up, served
 from orchestrator.run.converge import Toolbox, converge, exit_code, survey
-from orchestrator.run.events import Bus
+from orchestrator.run.events import Bus, Served
 from orchestrator.run.executor import Outcome
 from orchestrator.run.observers import open_bus
 from orchestrator.run.session import HostApplier, host_leases, host_reader
@@ -78,32 +78,50 @@ def _driven(
     bus.planned(decision.plan)
     if dry_run:
         show(decision, site.verbose)
-        return _end(bus, 1 if decision.problems else 0, Aftermath(), "nothing was changed")
+        bus.run_done(1 if decision.problems else 0, text="nothing was changed")
+        return 1 if decision.problems else 0
     if settled(decision):
-        return _end(bus, 0, after(site, playbook, Outcome(), world), "nothing to do")
+        bus.run_done(0, text="nothing to do", served=_served(site, playbook, Outcome()))
+        return 0
     tools = Toolbox(
         world=world,
-        apply=HostApplier(site.hosts, world),
+        apply=HostApplier(site.hosts, world, bus, cancel),
         bus=bus,
-        leases=host_leases(site.hosts, bus),
+        leases=host_leases(site.hosts, site.held, world, bus, cancel),
         cancel=cancel,
+        aftermath=lambda outcome, tools: clean_up(
+            site.cluster, steps, outcome, tools, site.hosts, site.redact
+        ),
     )
-    outcome = converge(steps, decision, tools, lambda again: bus.planned(again.plan))
-    found = after(site, playbook, outcome, world, tools, steps)
-    return _end(bus, exit_code(outcome), found, "")
-
-
-def _end(bus: Bus, code: int, found: Aftermath, text: str) -> int:
+    outcome, found = converge(steps, decision, tools, lambda again: bus.planned(again.plan))
+    code = exit_code(outcome)
     bus.run_done(
         code,
-        text=text,
         hint=found.hint,
-        served=found.served,
-        running=found.running,
+        served=_served(site, playbook, outcome),
         evidence=found.evidence,
-        then=found.then,
+        then=_then(site, playbook, code),
     )
     return code
+
+
+def _served(site: Site, playbook: str, outcome: Outcome) -> list[Served]:
+    """Deployments whose answer was seen in this run."""
+    if playbook == "down":
+        return []
+    bad = {
+        one.split("/")[0] for one, state in outcome.states.items() if state in ("failed", "skipped")
+    }
+    names = [name for name in site.cluster.deployments if name not in bad]
+    return served(site.cluster, names)
+
+
+def _then(site: Site, playbook: str, code: int) -> list[str]:
+    if code == 0:
+        return []
+    if code == 130:
+        return [f"orch {playbook}"]
+    return ["orch runs show last", f"orch {playbook}"]
 
 
 @contextmanager
@@ -116,7 +134,9 @@ def interruptible() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         cancel.set()
 
-    before = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield cancel
     finally:

@@ -160,3 +160,27 @@ def list_(as_json: bool) -> None:
             click.echo(f"  {host}  {state}" + (f"  broken: {', '.join(broken)}" if broken else ""))
     if not labs:
         click.echo("no labs")
+
+
+@lab.command("break")
+@click.argument("host")
+@click.argument("what")
+@name_option
+def break_(host: str, what: str, name: str) -> None:
+    """Break a host: power-off, reboot, sshd-frozen, docker-down, cable:PORT, slow-link[:PORT[:RATE]],
+    disk-full[:FOLDER], container-killed:NAME."""
+    from orchestrator.lab.faults import break_ as break_host
+
+    click.echo(break_host(_home(), name, host, what))
+
+
+@lab.command()
+@click.argument("host")
+@click.argument("what", required=False)
+@name_option
+def heal(host: str, what: str | None, name: str) -> None:
+    """Heal one fault of a host, or all of them."""
+    from orchestrator.lab.faults import heal as heal_host
+
+    for line in heal_host(_home(), name, host, what):
+        click.echo(line)

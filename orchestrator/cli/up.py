@@ -10,7 +10,7 @@ from orchestrator.cli.options import Site, cluster_options
 
 
 @click.command()
-@cluster_options
+@cluster_options(purpose="up")
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
 @click.option("--playbook", default="up", help="Another playbook than `up` (name or file).")
 def up(site: Site, dry_run: bool, playbook: str) -> None:

@@ -12,17 +12,30 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.contracts import Step
-from orchestrator.errors import OrchError, Unreachable
+from orchestrator.errors import Unreachable
+from orchestrator.knowledge import Cause
 from orchestrator.plan.decide import Decision, decide, first_reads
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Applier, Clock, Executor, Outcome
-from orchestrator.run.world import LiveWorld
+from orchestrator.run.world import LiveWorld, Reads
+
+
+@dataclass
+class Aftermath:
+    """What is known of a run that failed: evidence, and what it means."""
+
+    causes: list[Cause] = field(default_factory=list)
+    evidence: str = ""
+    hint: str = ""
 
 
 class Leases(Protocol):
-    """Holds hosts for the length of a run; entering raises Locked with all hosts that are held."""
+    """Holds hosts for the length of a run, and reads them anew in the same round trip.
 
-    def __call__(self, hosts: frozenset[str]) -> AbstractContextManager[None]: ...
+    Entering raises Locked with all hosts that another holds.
+    """
+
+    def __call__(self, names: frozenset[str], reads: Reads, /) -> AbstractContextManager[None]: ...
 
 
 @dataclass
@@ -35,11 +48,17 @@ class Toolbox:
     leases: Leases
     cancel: threading.Event = field(default_factory=threading.Event)
     clock: Clock = field(default_factory=Clock)
+    aftermath: Callable[[Outcome, Toolbox], Aftermath] = lambda outcome, tools: Aftermath()
 
 
 def survey(steps: Mapping[str, Step], world: LiveWorld) -> Decision:
-    """Read the hosts and decide; HTTP and the like only where the rest is as it should be."""
+    """Read the hosts and decide."""
     world.read(first_reads(steps))
+    return settle(steps, world)
+
+
+def settle(steps: Mapping[str, Step], world: LiveWorld) -> Decision:
+    """Decide, and ask what is still missing: HTTP and the like, where the rest is as it should be."""
     decision = decide(steps, world)
     while decision.missing:
         unread = frozenset(read for read in decision.missing if not world.known(frozenset({read})))
@@ -66,16 +85,18 @@ def converge(
     decision: Decision,
     tools: Toolbox,
     review: Callable[[Decision], None],
-) -> Outcome:
+) -> tuple[Outcome, Aftermath]:
     """Carry a decision out. `review` is shown the plan again where it changed under the lease."""
     held = hosts_to_hold(decision)
     if not held:
-        return _execute(steps, decision, tools)
-    with tools.leases(held):
-        again = survey(steps, tools.world)
+        outcome = _execute(steps, decision, tools)
+        return outcome, tools.aftermath(outcome, tools)
+    with tools.leases(held, first_reads(steps)):
+        again = settle(steps, tools.world)
         if _differs(decision, again):
             review(again)
-        return _execute(steps, again, tools)
+        outcome = _execute(steps, again, tools)
+        return outcome, tools.aftermath(outcome, tools)
 
 
 def _differs(one: Decision, other: Decision) -> bool:
@@ -108,7 +129,3 @@ def exit_code(outcome: Outcome) -> int:
         if codes == {code}:
             return code
     return 3 if any(isinstance(e, Unreachable) for e in outcome.errors.values()) else 1
-
-
-def raised(errors: Mapping[str, OrchError]) -> OrchError | None:
-    return next(iter(errors.values()), None)

@@ -1,23 +1,39 @@
-"""One run of a playbook against real hosts: wires reader, applier, leases, events into converge."""
+"""Wires a run to real hosts: how facts are read, how a step is sent, how hosts are held."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
-from orchestrator.contracts import Hosts, Query, Step, World
-from orchestrator.errors import CommandFailed, OutcomeUnknown
-from orchestrator.hosts.reader import read, script_with_reads, split_reads
-from orchestrator.run.world import LiveWorld, Reads
-from orchestrator.script import Request, Result, Script
-from orchestrator.spec.models import Cluster
+from orchestrator.contracts import Hosts, Step, World
+from orchestrator.errors import CommandFailed, OrchError, OutcomeUnknown
+from orchestrator.framing import Held
+from orchestrator.hosts.reader import apply_and_read, read
+from orchestrator.run.events import Bus
+from orchestrator.run.lease import myself
+from orchestrator.run.leases import Leases
+from orchestrator.run.retry import retrying
+from orchestrator.run.world import HostAnswers, LiveWorld, Reads
+from orchestrator.script import Result, Script
 
 
 def host_reader(hosts: Hosts) -> Callable[[Reads], World]:
-    """Asks hosts anew: one script per host, all at once."""
-    return lambda wanted: read(hosts, wanted, {})
+    """Asks hosts anew, one script per host, all at once. An unreachable host answers with that error."""
+
+    def reader(wanted: Reads) -> World:
+        reading = read(hosts, wanted)
+        lost = {host: _lost(host, error, wanted) for host, error in reading.errors.items()}
+        return {**reading, **lost}
+
+    return reader
+
+
+def _lost(host: str, error: OrchError, wanted: Reads) -> HostAnswers:
+    answers = HostAnswers(host)
+    answers.answers = {query: error for where, query in wanted if where == host}
+    return answers
 
 
 @dataclass
@@ -26,35 +42,31 @@ class HostApplier:
 
     hosts: Hosts
     world: LiveWorld
-    sent: dict[str, int] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    bus: Bus
+    cancel: threading.Event
 
     def __call__(self, step: Step, script: Script) -> None:
         if step.host is None:
             raise TypeError(f"{step.id} has no host to apply to")
-        here = _scripted(step, step.host)
-        with self.lock:
-            self.sent[step.id] = self.sent.get(step.id, 0) + 1
+        host = step.host
+        here = frozenset(read for read in step.reads if read[0] == host)
+        again = retrying(
+            step.patience.retry if step.patience.retry != "none" else "connect",
+            self.cancel,
+            lambda error, attempt, wait: self.bus.retrying(step, error, attempt, wait),
+        )
         try:
-            results = self.hosts.run(step.host, script_with_reads(script, here))
+            results, answers = again(
+                apply_and_read, self.hosts, host, script, [query for _, query in here]
+            )
         except OutcomeUnknown:
             self.world.read(
                 step.reads
             )  # look; the check that follows decides, nothing is repeated blindly
             return
-        own, answers = split_reads(results, here)
-        _raise_failed(step, script, own)
-        wanted = frozenset((step.host, query) for query in here)
-        self.world.take(wanted, {step.host: answers})
-        self.world.read(step.reads - wanted)
-
-
-def _scripted(step: Step, host: str) -> frozenset[Query[Any]]:
-    return frozenset(
-        query
-        for where, query in step.reads
-        if where == host and not isinstance(query.ask(), Request)
-    )
+        _raise_failed(step, script, results)
+        self.world.take(here, {host: answers})
+        self.world.read(step.reads - here)
 
 
 def _raise_failed(step: Step, script: Script, results: Mapping[str, Result]) -> None:
@@ -66,22 +78,43 @@ def _raise_failed(step: Step, script: Script, results: Mapping[str, Result]) -> 
 
 def _failure(step: Step, name: str, result: Result | None) -> CommandFailed:
     if result is None:
-        return CommandFailed(f"{name} was not run", host=step.host, step=step.id)
+        return CommandFailed(f"{name!r} was not run", host=step.host, step=step.id)
     if result.rc in (124, 137):
         return CommandFailed(
-            f"{name} took longer than its limit and was ended (exit {result.rc})",
+            f"{name!r} took longer than its limit and was ended (exit {result.rc})",
             host=step.host,
             step=step.id,
         )
     said = (result.err.strip() or result.out.strip()).decode(errors="replace")
     tail = "; ".join(said.splitlines()[-3:])[-400:]
     return CommandFailed(
-        f"{name} failed (exit {result.rc}): {tail or 'it said nothing'}",
+        f"{name!r} failed (exit {result.rc}): {tail or 'it said nothing'}",
         host=step.host,
         step=step.id,
     )
 
 
-def hosts_of(cluster: Cluster, steps: Mapping[str, Step]) -> frozenset[str]:
-    """Every host that the steps touch."""
-    return frozenset(host for step in steps.values() for host in step.touches) & set(cluster.hosts)
+def host_leases(
+    hosts: Hosts, held: dict[str, Held], world: LiveWorld, bus: Bus, cancel: threading.Event
+) -> Callable[[frozenset[str], Reads], AbstractContextManager[None]]:
+    """Takes the leases of a run on all hosts or on none, renews them, gives them back."""
+
+    def lost(host: str, error: OrchError) -> None:
+        bus.lease(host, "lost", why=str(error))
+        cancel.set()
+
+    @contextmanager
+    def hold(names: frozenset[str], reads: Reads) -> Iterator[None]:
+        leases = Leases(hosts, held, myself(bus.run), on_lost=lost)
+        here = frozenset(read for read in reads if read[0] in names)
+        for host, lease in leases.acquire(sorted(names), here).items():
+            bus.lease(host, "taken", owner=lease.owner, since=lease.since, until=lease.until)
+        leases.start()
+        try:
+            world.take(here, leases.reading)
+            yield
+        finally:
+            leases.release()
+
+    return hold
+
