@@ -54,7 +54,8 @@ def placed(site: Site) -> Site:
         (["a: {profile: half, hosts: spark-1}", "b: {profile: v, hosts: spark-1, port: 1, share_gpu: true}"],
          "b shares GPU 0 of spark-1 and does not say how much (say memory: 8GiB, or args:"),
         # sizes
-        (["a: {profile: v, hosts: pair}"], "deployments.a.parallel: tensor 1 leaves 1 GPU of 2 unused (parallel: {tensor: 2})"),
+        (["a: {profile: v, hosts: pair}"],
+         "deployments.a.parallel: tensor 1 leaves 1 GPU of 2 unused (parallel: {tensor: 2})"),
         (["a: {profile: v, hosts: [spark-1, pair], parallel: {tensor: 2}}"],
          "tensor 2 leaves 1 GPU of 3 unused (parallel: {pipeline: 3})"),
         (["a: {profile: v, hosts: spark-1, parallel: {tensor: 2}}"],
@@ -134,7 +135,10 @@ def test_gpus_that_are_not_listed(placed: Site) -> None:
 
 def test_memory_is_known_by_the_inventory(placed: Site) -> None:
     placed.edit("inventory.yaml", "gpus: 8", "gpus: [{index: 0, memory: 24GiB, reserve: 2GiB}]")
-    placed.deploy("a: {profile: l, hosts: rig, memory: 20GiB}", "b: {profile: l, hosts: rig, memory: 3GiB, port: 1, share_gpu: true}")  # fmt: skip
+    placed.deploy(
+        "a: {profile: l, hosts: rig, memory: 20GiB}",
+        "b: {profile: l, hosts: rig, memory: 3GiB, port: 1, share_gpu: true}",
+    )
     assert "do not fit into 24 GiB: a 83%, b 12%, 2 GiB in reserve" in placed.error()
     assert placed.load("b.memory=2GiB").deployments
 
