@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from ipaddress import IPv4Network, ip_address
 from typing import Any
@@ -16,17 +16,21 @@ from orchestrator.spec.load import expanded, is_there
 from orchestrator.spec.models import Cluster, Deployment, Finding, SecretRef
 
 
-def check(cluster: Cluster) -> tuple[Finding, ...]:
-    """All findings about placement; paths are those of the files, `deployments.vl.port`."""
-    checks: Sequence[Callable[[Cluster], Iterator[Finding]]] = (
+def check(cluster: Cluster, *, links: bool = True) -> tuple[Finding, ...]:
+    """All findings about placement; paths are those of the files, `deployments.vl.port`.
+
+    links: whether the cluster has all links of the file, so that the n-th here is the n-th there.
+    """
+    checks: list[Callable[[Cluster], Iterator[Finding]]] = [
         _ports,
         gpus.conflicts,
         gpus.memory,
         sizes.check,
         _order,
-        _subnets,
         _engines,
-    )
+    ]
+    if links:
+        checks.append(_network)
     found = (finding for one in checks for finding in one(cluster))
     return tuple(dict.fromkeys(found))
 
@@ -76,6 +80,18 @@ def _order(cluster: Cluster) -> Iterator[Finding]:
         )
 
 
+def _network(cluster: Cluster) -> Iterator[Finding]:
+    """Subnets and addresses for every link, as they will be given out."""
+    from orchestrator.network.topology import survey_fabric  # which imports the spec
+
+    seen = set()
+    for finding in _subnets(cluster):
+        seen.add(finding.path)
+        yield finding
+    _, findings = survey_fabric(cluster)
+    yield from (finding for finding in findings if finding.path not in seen)
+
+
 def _subnets(cluster: Cluster) -> Iterator[Finding]:
     """A subnet of ours that holds a management address would take the road to that host away."""
     ours: list[tuple[str, IPv4Network]] = []
@@ -109,12 +125,6 @@ def _engines(cluster: Cluster) -> Iterator[Finding]:
             serving = _engine(one.profile.engine)
         except OrchError as error:
             yield Finding(path=path, message=str(error), suggestion=error.hint)
-        except ImportError as error:
-            yield Finding(
-                severity="warning",
-                path=path,
-                message=f"{one.profile.engine} can't be loaded, its flags are unchecked: {error}",
-            )
         else:
             yield from serving.validate(cluster, one)
 

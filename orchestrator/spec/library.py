@@ -28,6 +28,11 @@ class Merged(Generic[M]):
     chain: tuple[Document[M], ...]
 
     @property
+    def short_name(self) -> str:
+        """What it is called where a path would not do: `mine` for `./mine.yaml`."""
+        return short_name(self.name)
+
+    @property
     def wrong(self) -> bool:
         return any(document.model is None or document.wrong for document in self.chain)
 
@@ -59,8 +64,9 @@ class Library(Generic[M]):
         return self._merged[name]
 
     def documents(self) -> Mapping[str, Document[M]]:
-        """All that were read, by name."""
-        return {name: one for name, one in self._documents.items() if one is not None}
+        """All that were read, by name; a path by its last part as well."""
+        found = {name: one for name, one in self._documents.items() if one is not None}
+        return {**{short_name(name): one for name, one in found.items()}, **found}
 
     def names(self) -> list[str]:
         """What there is to choose from."""
@@ -120,8 +126,8 @@ class Library(Generic[M]):
         if node is None:
             return None
         for override in self._overrides:
-            if override.path.startswith(f"{name}."):
-                rest = override.path.removeprefix(f"{name}.")
+            if override.path.startswith(f"{short_name(name)}."):
+                rest = override.path.removeprefix(f"{short_name(name)}.")
                 node = sets.one(self._files, node, self._model, override, rest)
         return self._files.check(path, node, self._model)
 
@@ -145,6 +151,10 @@ class Library(Generic[M]):
         if "api_key" in said:
             said["api_key"] = anchored_secret(said["api_key"], base)
         return said
+
+
+def short_name(name: str) -> str:
+    return Path(name).stem if "/" in name else name
 
 
 def anchor(value: Any, base: Path) -> Any:

@@ -94,7 +94,8 @@ def load(path: Path, overrides: Sequence[str] = (), *, purpose: Purpose = "check
     cluster = reader.cluster()
     findings = list(reader.files.findings)
     if purpose != "look":
-        findings += [reader.located(one) for one in check(cluster)]
+        whole = not any(one.path.startswith("links") for one in findings)
+        findings += [reader.located(one) for one in check(cluster, links=whole)]
     findings += [reader.located(one) for one in missing(cluster, wanted=purpose == "up")]
     return Loaded(cluster, tuple(dict.fromkeys(findings)))
 

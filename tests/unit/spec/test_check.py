@@ -162,6 +162,20 @@ def test_subnets_that_overlap_the_management_network(
     assert all(one.startswith("inventory.yaml:") for one in found)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("- [spark-2.p1, spark-3.p1]", "- {switch: s, ports: [spark-2.p0, spark-2.p1, spark-3.p1]}",
+         "inventory.yaml:9:5: error: links.0: spark-2 has two ports in one link of switch s"),
+        ("links:", "network: {pool: 10.20.0.0/24}\nlinks:",
+         "network.pool: the pool 10.20.0.0/24 has no room for 2 subnets of /24"),
+    ],
+)  # fmt: skip
+def test_links_that_have_no_subnets(site: Site, old: str, new: str, said: str) -> None:
+    site.edit("inventory.yaml", old, new)
+    assert said in site.error()
+
+
 def test_secrets_that_are_not_set(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORCH_TEST_TOKEN", raising=False)
     site.edit(

@@ -208,7 +208,8 @@ def test_paths_start_at_the_file_that_says_them(site: Site) -> None:
 def test_a_profile_can_be_a_path(site: Site) -> None:
     site.write("mine.yaml", "version: 1\nextends: big\n")
     site.deploy("a: {profile: ./mine.yaml, hosts: spark-1}")
-    assert site.load().deployments["a"].profile.model == "some/model"
+    profile = site.load("profiles.mine.image=other").deployments["a"].profile
+    assert (profile.name, profile.model, profile.image) == ("mine", "some/model", "other")
 
 
 def test_replicas_one_for_each_gpu_with_companions(site: Site) -> None:
