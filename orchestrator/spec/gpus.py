@@ -71,7 +71,7 @@ def _sum(
     if sum(known.values()) + kept <= 1.0 + 1e-9:
         return
     parts = ", ".join(f"{name} {part:.0%}" for name, part in known.items())
-    size = f" of {show_size(total)}" if total else ""
+    size = f" into {show_size(total)}" if total else ""
     held = f", {show_size(reserve)} in reserve" if reserve else ""
     key = "memory" if users[-1].memory_bytes is not None else "share_gpu"
     yield Finding(

@@ -234,15 +234,16 @@ class PinnedLink(Strict):
 
 
 def _link_form(link: object) -> str:
+    """Which of the three forms a link has; the tags have blanks, so that no key can be one."""
     if isinstance(link, SwitchLink) or (isinstance(link, Mapping) and "switch" in link):
-        return "switch"
-    return "pinned" if isinstance(link, PinnedLink | Mapping) else "cable"
+        return "a switch"
+    return "pinned ends" if isinstance(link, PinnedLink | Mapping) else "a cable"
 
 
 LinkEntry = Annotated[
-    Annotated[Cable, Tag("cable")]
-    | Annotated[SwitchLink, Tag("switch")]
-    | Annotated[PinnedLink, Tag("pinned")],
+    Annotated[Cable, Tag("a cable")]
+    | Annotated[SwitchLink, Tag("a switch")]
+    | Annotated[PinnedLink, Tag("pinned ends")],
     Discriminator(_link_form),
 ]
 
