@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Tool output to parse. Captured where it says so; the rest is constructed from documented formats."""
 
 from __future__ import annotations

@@ -267,7 +267,7 @@ def test_what_may_not_be_looked_into_is_unknown_not_absent(
 
 def test_the_whole_question_is_small_and_quick() -> None:
     """All of it for one host: bounded text, few processes, well under a second of work."""
-    commands = []
+    commands: list[Command] = []
     for query in EVERY:
         script = query.ask()
         assert isinstance(script, Script)
