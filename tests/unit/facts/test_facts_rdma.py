@@ -36,18 +36,13 @@ def device(
         (port / "gid_attrs/ndevs" / str(index)).write_text(netdev + "\n")
 
 
-def read(tree: Path, shell: str, links: str = "", devinfo: str = "end\n") -> dict[str, Result]:
-    script = ReadRdma().ask()
-    moved = {
-        name: Command(Sh(command.sh.replace(ROOT, str(tree))))
-        for name, command in script.commands.items()
-    }
-    results = run_script(Script(moved), shell)
-    out = results["sysfs"].out.replace(str(tree).encode(), ROOT.encode())
-    results["sysfs"] = Result(results["sysfs"].rc, out, results["sysfs"].err, 0.1)
-    results["links"] = Result(0 if links else 1, links.encode(), b"", 0.1)
-    results["devinfo"] = Result(0, devinfo.encode(), b"", 0.1)
-    return results
+def read(tree: Path, shell: str, links: str = "", devinfo: str = "") -> dict[str, Result]:
+    """What the probe says of that tree, with the tools' answers as given."""
+    text = ReadRdma().ask().commands["rdma"].sh.replace(ROOT, str(tree))
+    done = run_script(Script({"rdma": Command(Sh(text))}), shell)["rdma"]
+    sysfs = done.out.replace(str(tree).encode(), ROOT.encode()).partition(b"@links")[0]
+    out = sysfs + f"@links\n{links}@devinfo\n{devinfo}end\n".encode()
+    return {"rdma": Result(done.rc, out, done.err, 0.1)}
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -62,9 +57,7 @@ def test_a_spark_like_pair_without_ibdev2netdev(tmp_path: Path, shell: str) -> N
         tmp_path, "rocep1s0f1", "enp1s0f1np1", gids, firmware=firmware, rate="200 Gb/sec (4X HDR)"
     )
     device(tmp_path, "roceP2p1s0f1", "enP2p1s0f1np1", {}, state="1: DOWN")
-    found = ReadRdma().parse(
-        read(tmp_path, shell, samples.RDMA_LINK, samples.IBV_DEVINFO + "end\n")
-    )
+    found = ReadRdma().parse(read(tmp_path, shell, samples.RDMA_LINK, samples.IBV_DEVINFO))
     down, up = found.devices
     assert (up.name, up.port, up.netdev, up.state) == ("rocep1s0f1", 1, "enp1s0f1np1", "ACTIVE")
     assert (up.rate_gbps, up.active_mtu, up.link_layer) == (200.0, 4096, "Ethernet")
@@ -99,8 +92,7 @@ def test_no_device_is_a_fact(tmp_path: Path, shell: str) -> None:
     assert ReadRdma().parse(read(tmp_path / "none", shell)).devices == ()
 
 
-def test_capabilities_that_can_not_be_read_are_unknown(tmp_path: Path) -> None:
-    results = read(tmp_path, "sh")
-    out = b"devices no\ncaps \nend\n"
+def test_capabilities_that_can_not_be_read_are_unknown() -> None:
+    out = b"@sysfs\ndevices no\ncaps \n@links\n@devinfo\nend\n"
     with pytest.raises(Unknown, match="capabilities"):
-        ReadRdma().parse({**results, "sysfs": Result(0, out, b"", 0.1)})
+        ReadRdma().parse({"rdma": Result(0, out, b"", 0.1)})
