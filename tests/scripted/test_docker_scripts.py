@@ -144,7 +144,12 @@ def test_a_stale_rank_of_ours_goes_first(docker: Docker) -> None:
     docker.answer(container_inspect=(0, "duo/vl\n"))
     start(docker)
     verbs = [call["argv"][:2] for call in docker.calls]
-    assert verbs == [["container", "inspect"], ["rm", "-f"], ["create", "--env-file"], ["start", RANK.name]]
+    assert verbs == [
+        ["container", "inspect"],
+        ["rm", "-f"],
+        ["create", "--env-file"],
+        ["start", RANK.name],
+    ]
 
 
 def test_a_container_that_is_not_ours_is_refused_by_name(docker: Docker) -> None:
@@ -194,7 +199,9 @@ def test_supervision_marks_readiness_before_it_sets_the_policy(docker: Docker) -
 TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=30)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(TEXT, min_size=20, max_size=40))
 def test_any_text_arrives_as_it_is(tmp_path: Path, values: list[str]) -> None:
     docker = Docker(tmp_path, "dash")

@@ -75,7 +75,9 @@ class Gang:
         }
         return self.start("head", rendered(None, "vllm/ray-head.sh.j2", **values))
 
-    def worker(self, head: str = "127.0.0.1", port: int = 1, **more: Any) -> subprocess.Popen[bytes]:
+    def worker(
+        self, head: str = "127.0.0.1", port: int = 1, **more: Any
+    ) -> subprocess.Popen[bytes]:
         ray = ["ray", "start", f"--address={head}:{port}", f"--node-ip-address={WORKER}"]
         values = {**FIGURES, "gcs_port": port, "head": head, "address": WORKER, **more}
         values["ray_start"] = [*ray, "--num-gpus=1", "--block"]
@@ -117,13 +119,17 @@ def gang(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gang]:
 
 def test_the_engine_starts_only_when_exactly_the_expected_nodes_are_there(gang: Gang) -> None:
     gang.head()
-    gang.until(lambda: "barrier: 1 of 2 nodes; spark-2 (10.20.0.11) has not joined" in gang.log("head"))
+    gang.until(
+        lambda: "barrier: 1 of 2 nodes; spark-2 (10.20.0.11) has not joined" in gang.log("head")
+    )
     assert gang.calls("vllm") == []
     gang.node(WORKER, gpus=0)
     gang.until(lambda: "spark-2 (10.20.0.11) has 0 of 1 GPUs" in gang.log("head"))
     stranger = gang.node("10.9.9.9")
     gang.node(WORKER)
-    gang.until(lambda: "barrier: 2 of 2 nodes; 10.9.9.9 is no member of this gang" in gang.log("head"))
+    gang.until(
+        lambda: "barrier: 2 of 2 nodes; 10.9.9.9 is no member of this gang" in gang.log("head")
+    )
     assert gang.calls("vllm") == []
     stranger.unlink()
     gang.until(lambda: gang.calls("vllm"))

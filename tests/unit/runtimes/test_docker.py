@@ -127,9 +127,7 @@ def test_a_home_folder_is_the_home_of_the_user_on_the_host() -> None:
 
 def test_labels_hold_what_is_compared() -> None:
     line = shlex.split(words(options(PLAIN)))
-    labels = dict(
-        line[at + 1].split("=", 1) for at, word in enumerate(line) if word == "--label"
-    )
+    labels = dict(line[at + 1].split("=", 1) for at, word in enumerate(line) if word == "--label")
     assert labels == {
         "orch.cluster": "duo",
         "orch.deployment": "vl",
