@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
 
 import click
 
@@ -20,9 +22,11 @@ from orchestrator.spec.models import Cluster
 from orchestrator.spec.units import parse_duration
 
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_red", "bright_cyan")
+DEFAULT_FILE = Path("cluster.yaml")
 POLL_SECONDS = 1.0
 SINCE_LINES = 5_000  # of each rank, where a time limits it rather than a number
 FOLLOW_LINES = 500
+FIND_EVERY = 10  # polls
 
 
 def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -38,8 +42,8 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
 
 
 @click.command()
-@cluster_options
-@click.option("--deployment", "-d", "names", multiple=True, help="Only these deployments.")
+@cluster_options(purpose="look")
+@click.argument("names", nargs=-1, metavar="[DEPLOYMENT]...")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is said from now on.")
 @click.option(
     "--since", callback=_moment, metavar="WHEN", help="Only from then on: 10m, or a time."
@@ -54,7 +58,11 @@ def logs(
     tail: int | None,
     timestamps: bool,
 ) -> None:
-    """Print the logs of all ranks, merged by time. Exits 3 if a host could not be asked."""
+    """Print the logs of all ranks, or of some deployments, merged by time.
+
+    The first word may be a cluster file. Exits 3 if a host could not be asked.
+    """
+    names = _deployments(site, names)
     sources, missed = find(site, names)
     for host, why in missed.items():
         click.echo(f"{host}: {why}", err=True)
@@ -63,10 +71,26 @@ def logs(
     follower = Follower(site.hosts, sources, max(1, first))
     failed = _turn(follower, show, limit=first)
     follower.window = max(first, FOLLOW_LINES)
-    while follow and sources:
-        time.sleep(POLL_SECONDS)
-        _turn(follower, show)
+    if follow:
+        _follow(site, names, follower, show)
     sys.exit(3 if missed else 1 if failed else 0)
+
+
+def _follow(site: Site, names: Sequence[str], follower: Follower, show: Printer) -> None:
+    """Until Ctrl-C. Ranks that come later are found, too."""
+    for turn in count(1):
+        time.sleep(POLL_SECONDS)
+        if turn % FIND_EVERY == 0:
+            follower.sources, _ = find(site, names)
+        _turn(follower, show)
+
+
+def _deployments(site: Site, names: tuple[str, ...]) -> tuple[str, ...]:
+    """`orch logs vl`: a first word that is no file is a deployment of the file that is here."""
+    if site.path.suffix in (".yaml", ".yml") or site.path.is_file():
+        return names
+    first, site.path = str(site.path), DEFAULT_FILE
+    return (first, *names)
 
 
 def find(site: Site, names: Sequence[str]) -> tuple[list[Source], dict[str, str]]:
@@ -123,7 +147,7 @@ class Printer:
         self._timestamps = timestamps
         self._since = since
         self._width = max((len(one.label) for one in sources), default=0)
-        self._colours = {one: COLOURS[n % len(COLOURS)] for n, one in enumerate(sources)}
+        self._colours: dict[Source, str] = {}
 
     def __call__(self, line: Line) -> None:
         if self._since is not None and line.at is not None and line.at < self._since:
@@ -133,7 +157,9 @@ class Printer:
         )
 
     def _text(self, line: Line) -> str:
-        prefix = click.style(line.source.label.ljust(self._width), fg=self._colours[line.source])
+        next_one = COLOURS[len(self._colours) % len(COLOURS)]
+        colour = self._colours.setdefault(line.source, next_one)
+        prefix = click.style(line.source.label.ljust(self._width), fg=colour)
         when = ""
         if self._timestamps:
             when = f"{datetime.fromtimestamp(line.at):%H:%M:%S.%f} " if line.at else "-" * 15 + " "

@@ -43,7 +43,7 @@ COLOURS = {
 
 
 @click.command()
-@cluster_options
+@cluster_options(purpose="look")
 def status(site: Site) -> None:
     """Show deployments, ranks, endpoints, strangers; exit 0 only if every deployment answers."""
     found = look(site)

@@ -14,8 +14,9 @@ from typing import Any
 
 from orchestrator.contracts import Query, World
 from orchestrator.errors import Refused, Unknown
-from orchestrator.facts import ReadNetwork, ReadRdma
 from orchestrator.facts.answers import Netdev, Network, RdmaDevice
+from orchestrator.facts.network import ReadNetwork
+from orchestrator.facts.rdma import ReadRdma
 from orchestrator.network.cabling import natural
 from orchestrator.network.topology import Fabric, Member, Segment, plan_fabric
 from orchestrator.spec.models import Cluster, Deployment, Scalar

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.contracts import Hosts
 from orchestrator.errors import OrchError
+from orchestrator.hosts.pool import in_parallel
 from orchestrator.run.record import printable
 from orchestrator.runtimes import runtime
 from orchestrator.script import Result
 
-THREADS = 32
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?(.*)\Z", re.S)
 
 
@@ -99,11 +98,9 @@ def read_one(hosts: Hosts, source: Source, lines: int) -> Batch:
 
 def read_all(hosts: Hosts, sources: Sequence[Source], lines: int) -> Mapping[Source, Batch]:
     """The last lines of all ranks, at once."""
-    if not sources:
-        return {}
-    with ThreadPoolExecutor(min(THREADS, len(sources))) as pool:
-        batches = pool.map(lambda source: read_one(hosts, source, lines), sources)
-        return dict(zip(sources, batches, strict=True))
+    keyed = {f"{one.host} {one.container}": one for one in sources}
+    batches = in_parallel(lambda key: read_one(hosts, keyed[key], lines), keyed)
+    return {keyed[key]: batch for key, batch in batches.items()}
 
 
 @dataclass

@@ -13,8 +13,9 @@ from typing import Any
 
 from orchestrator.contracts import Change, Patience, Query, Step, World
 from orchestrator.errors import Refused
-from orchestrator.facts import Identify, ReadNetwork
 from orchestrator.facts.answers import Netdev
+from orchestrator.facts.identity import Identify
+from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.ping import Ping
 from orchestrator.network.topology import Fabric, Member, Segment, plan_fabric
 from orchestrator.spec.models import Cluster

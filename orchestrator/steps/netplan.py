@@ -14,8 +14,9 @@ from typing import Any
 from orchestrator.contracts import Change, Patience, Query, Step, World
 from orchestrator.data import read_template
 from orchestrator.errors import Failed, Refused
-from orchestrator.facts import ReadNetplan, ReadNetwork
+from orchestrator.facts.netplan import ReadNetplan
 from orchestrator.facts.netplan_change import HOME, NetplanChange, ReadNetplanChange
+from orchestrator.facts.network import ReadNetwork
 from orchestrator.network.netplan import wanted_of
 from orchestrator.network.order import first_then
 from orchestrator.network.target import Target, expectation, forbidden, live_faults, target_of

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from orchestrator.contracts import Query
 from orchestrator.errors import NotRead
-from orchestrator.facts import Identify, ReadNetplan, ReadNetwork, ReadRdma
 from orchestrator.facts.answers import (
     Identity,
     Netdev,
@@ -17,7 +16,11 @@ from orchestrator.facts.answers import (
     Rdma,
     RdmaDevice,
 )
+from orchestrator.facts.identity import Identify
+from orchestrator.facts.netplan import ReadNetplan
 from orchestrator.facts.netplan_change import NetplanChange, ReadNetplanChange
+from orchestrator.facts.network import ReadNetwork
+from orchestrator.facts.rdma import ReadRdma
 from orchestrator.network.netplan import FOLDER
 
 T = TypeVar("T")
@@ -92,7 +95,7 @@ NO_CHANGE = NetplanChange(
 
 def identity(in_lab: bool = False) -> Identity:
     return Identity(
-        "ubuntu", "24.04", "6.14", "aarch64", "b", "m", "spark", 0.0, 20, "tom", 1000, in_lab
+        "ubuntu", "24.04", "6.14", "aarch64", "b", "m", "spark", 0.0, 20, "tom", 1000, in_lab, 0.0
     )
 
 
