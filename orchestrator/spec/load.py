@@ -195,8 +195,8 @@ def _salvage(model: type[BaseModel], data: Any, error: ValidationError) -> bool:
     if not isinstance(data, dict):
         return False
     changed = False
-    for details in error.errors(include_url=False):
-        path = _present(data, details["loc"])
+    placed = [(one, _present(data, one["loc"])) for one in error.errors(include_url=False)]
+    for details, path in placed:
         if details["type"] == "missing" and len(details["loc"]) == 1:
             changed |= _stand_in(data, str(details["loc"][0]))
         elif details["type"] == "extra_forbidden":
