@@ -174,8 +174,9 @@ class Frame:
 
     def _stage_line(self, group: Group) -> Text:
         state = group.state
+        style = STYLES["changed"] if state == "unchanged" and not group.idle else STYLES[state]
         left = Text.assemble(
-            (self._icon(state) + " ", STYLES[state]),
+            (self._icon(state) + " ", style),
             (f"{group.title:<24}", "" if group.over or state == "running" else "dim"),
             " ",
             (self._glyphs.dot.join(self._told(group)), "dim"),
