@@ -79,9 +79,9 @@ def logs(
         click.echo(f"{host}: {why}", err=True)
     show = Printer(sources, site.json, timestamps, since)
     first = tail if tail is not None else SINCE_LINES if since is not None else 100
-    follower = Follower(site.hosts, sources, max(1, first))
-    failed = _turn(follower, show, limit=first)
-    follower.window = max(first, FOLLOW_LINES)
+    window = max(first, FOLLOW_LINES if follow else 1)
+    follower = Follower(site.hosts, sources, window)
+    failed = _turn(follower, show, most=first)
     if follow:
         _follow(site, names, follower, show)
     sys.exit(3 if missed else 1 if failed else 0)
@@ -137,10 +137,10 @@ def _all_known(cluster: Cluster, names: Iterable[str], sources: Iterable[Source]
             )
 
 
-def _turn(follower: Follower, show: Printer, limit: int | None = None) -> bool:
+def _turn(follower: Follower, show: Printer, most: int | None = None) -> bool:
     """One poll, printed; True if a log could not be read."""
-    lines, troubles = follower.poll()
-    for line in lines if limit != 0 else ():
+    lines, troubles = follower.poll(most)
+    for line in lines:
         show(line)
     for source, why in troubles:
         click.echo(f"{source.label}: {why}", err=True)
