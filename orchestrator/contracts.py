@@ -138,6 +138,7 @@ class Rank:
     restart: str = "no"  # restart policy *after* readiness (applied with `docker update`)
     ulimits: Mapping[str, str] = field(default_factory=dict)
     caps: frozenset[str] = frozenset()
+    state: str = "/var/lib/orch"  # folder on the host for `files`; "~/…" where there is no sudo
 
 
 class Engine(Protocol):

@@ -4,8 +4,13 @@ OrchError                     exit 1
 ├── FilesWrong (ValueError)   exit 2   files or usage: positions, all at once
 ├── Unreachable (ConnectionError) exit 3
 │   ├── HostKeyWrong          the host answered with another key
-│   └── AuthRefused (PermissionError)  it answered and refused our key
+│   ├── AuthRefused (PermissionError)  it answered and refused our key
+│   ├── ConnectTimeout (TimeoutError)  nothing answered in time
+│   └── AuthTimeout (TimeoutError)     it answered, and then kept us waiting
 ├── OutcomeUnknown            the connection ended before the end marker: look, never repeat blindly
+│   └── ScriptTimeout (TimeoutError)   it is still open, and says nothing
+├── NoAnswer (ConnectionError)   a port of the host refused HTTP, or ended it
+│   └── HttpTimeout (TimeoutError)     it is connected, and says nothing
 ├── Unknown (LookupError)     an answer that can't be read; never a default
 │   └── NotRead               the query was not asked yet (the planner asks for it)
 ├── Failed                    a step failed and no retry can help
@@ -18,6 +23,12 @@ OrchError                     exit 1
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.script import Result
 
 
 class OrchError(Exception):
@@ -63,8 +74,42 @@ class AuthRefused(Unreachable, PermissionError):
     """The host answered and refused every key we offered."""
 
 
+class ConnectTimeout(Unreachable, TimeoutError):
+    """No TCP connection in time."""
+
+
+class AuthTimeout(Unreachable, TimeoutError):
+    """Connected, but no SSH session in time."""
+
+
 class OutcomeUnknown(OrchError):
-    """The end marker did not arrive: what was sent may have happened, or not."""
+    """The end marker did not arrive: what was sent may have happened, or not.
+
+    `results` has the frames that did arrive.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        host: str | None = None,
+        hint: str = "",
+        results: Mapping[str, Result] | None = None,
+    ) -> None:
+        super().__init__(message, host=host, hint=hint)
+        self.results: Mapping[str, Result] = results or {}
+
+
+class ScriptTimeout(OutcomeUnknown, TimeoutError):
+    """The host stopped talking in the middle of a script."""
+
+
+class NoAnswer(OrchError, ConnectionError):
+    """Nothing on that port of the host speaks HTTP with us."""
+
+
+class HttpTimeout(NoAnswer, TimeoutError):
+    """The port took the connection and then said nothing in time."""
 
 
 class Unknown(OrchError, LookupError):

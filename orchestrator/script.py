@@ -76,7 +76,7 @@ class Command:
     stdin: bytes = field(default=b"", repr=False)
     sudo: bool = False
     timeout: float = 30
-    keep: int = 65_536  # bytes of stdout, and of stderr, that come back
+    keep: int = 65_536  # bytes of stdout, and of stderr, that come back: the last ones
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,14 @@ class Script:
     `mutates`: holds the host's flock and compares the lease token inside it.
     `fresh`: over a new connection (netplan confirm).
     `stop_on_error`: commands after the first non-zero exit are not run and have no frame.
+    `then`: run after them whatever they did (fresh reads after an apply); never stops.
     """
 
     commands: Mapping[str, Command]
     mutates: bool = False
     fresh: bool = False
     stop_on_error: bool = False
+    then: Mapping[str, Command] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class Identity:
     user: str
     uid: int
     in_lab: bool  # /etc/orch-lab exists
+    controller_epoch_s: float = 0.0  # our clock when the answer was read; 0 where not taken
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Memory:
     available_bytes: int
     swap_total_bytes: int
     swap_used_bytes: int
+    free_bytes: int = 0  # not used at all; `available` counts what can be given back as well
+    droppable_bytes: int = 0  # page cache that dropping it would free
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class Disk:
     free_inodes: int
     device: str  # nvme0n1 …; "" where there is none (overlay, tmpfs)
     read_ahead_kb: int | None
+    near: str = ""  # the folder that was looked at: `path`, or the nearest one above that exists
+    writable: bool = True  # this user may write in `near`
+    total_inodes: int = 0  # 0: the file system does not count them (btrfs)
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,15 @@ class Gpu:
     memory_used_bytes: int | None
     numa_node: int | None
     driver: str
+    pci: str = ""  # 0000:01:00.0
 
 
 @dataclass(frozen=True)
 class Gpus:
     gpus: tuple[Gpu, ...]  # empty: no nvidia-smi, or it lists none
-    topology: Mapping[tuple[int, int], str] = field(default_factory=dict)  # (0, 1) → "NODE"
+    topology: Mapping[tuple[int, int], str] = field(
+        default_factory=dict
+    )  # (0, 1) → "NODE"; a pair that is missing is not known
     toolkit: bool = False  # the container toolkit is there
 
 
@@ -70,6 +79,7 @@ class Netdev:
     addresses: tuple[str, ...]  # "192.168.100.10/24", v4 and v6
     driver: str
     pci: str  # "" where none
+    manager: str = ""  # networkd | NetworkManager; "": neither configures it
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,9 @@ class ContainerEngine:
     root: str  # data root
     why: str  # what it said where not usable
     cgroup: str = ""
+    free_bytes: int | None = None  # where `root` lies; None: not visible to this user
+    free_inodes: int | None = None
+    nvidia: bool = False  # it has an nvidia runtime
 
 
 @dataclass(frozen=True)
@@ -143,6 +156,8 @@ class Image:
     present: bool
     id: str  # "sha256:…" of the config; "" where absent
     digests: tuple[str, ...]  # repo digests
+    architecture: str = ""  # amd64, arm64
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -167,9 +182,17 @@ class PathInfo:
     size_bytes: int  # of all below
     files: int
     fingerprint: str  # names and sizes of what is below, hashed; "" where absent
+    broken: int = 0  # links whose target is missing (a hub snapshot without its blobs)
 
 
 @dataclass(frozen=True)
 class Limits:
     nofile: int | None  # None: unlimited
     memlock_bytes: int | None
+    raisable: bool = False  # root may raise limits here (CAP_SYS_RESOURCE is not taken away)
+
+
+@dataclass(frozen=True)
+class Packages:
+    manager: str  # apt | dnf | zypper | pacman; "": none that is known
+    versions: Mapping[str, str]  # name → installed version, "" where it is not installed

@@ -19,7 +19,10 @@ from orchestrator.steps.shell import shell_steps
 
 
 def build(
-    cluster: Cluster, playbook: PlaybookFile, only: frozenset[str] | None = None
+    cluster: Cluster,
+    playbook: PlaybookFile,
+    only: frozenset[str] | None = None,
+    undo: bool = False,
 ) -> Mapping[str, Step]:
     """All steps of a playbook for a cluster, in topological order.
 
@@ -28,27 +31,38 @@ def build(
     reached: dict[str, Frontier] = {}
     everything: list[Step] = []
     previous: str | None = None
-    for entry in playbook.stages:
+    for entry in _undoing(playbook) if undo else playbook.stages:
         needs = entry.needs if entry.needs is not None else ((previous,) if previous else ())
         frontier = Frontier()
         for need in needs:
             frontier = frontier.joined(reached[need])
-        steps = [_linked(step, entry, frontier) for step in _stage_steps(cluster, entry, only)]
+        steps = [
+            _linked(step, entry, frontier) for step in _stage_steps(cluster, entry, only, undo)
+        ]
         everything.extend(steps)
         reached[entry.id] = frontier.after(steps)
         previous = entry.id
     return ordered(everything)
 
 
-def _stage_steps(cluster: Cluster, entry: StageEntry, only: frozenset[str] | None) -> list[Step]:
+def _undoing(playbook: PlaybookFile) -> Iterable[StageEntry]:
+    """The shell stages that can be undone, last first, each undoing."""
+    for entry in reversed(playbook.stages):
+        if entry.shell is not None and entry.shell.undo is not None:
+            yield entry.model_copy(update={"needs": None})
+
+
+def _stage_steps(
+    cluster: Cluster, entry: StageEntry, only: frozenset[str] | None, undo: bool
+) -> list[Step]:
     """The steps that a stage's builder gives for the hosts it may touch, with the entry's settings."""
-    found = [step for step in _built(cluster, entry) if _wanted(cluster, entry, step, only)]
+    found = [step for step in _built(cluster, entry, undo) if _wanted(cluster, entry, step, only)]
     return [_with_settings(step, entry) for step in found]
 
 
-def _built(cluster: Cluster, entry: StageEntry) -> Iterable[Step]:
+def _built(cluster: Cluster, entry: StageEntry, undo: bool) -> Iterable[Step]:
     if entry.shell is not None:
-        return shell_steps(cluster, entry.id, entry.shell)
+        return shell_steps(cluster, entry.id, entry.shell, undo=undo)
     builders = stage_builders()
     name = entry.stage or ""
     if name not in builders:
@@ -60,7 +74,7 @@ def _wanted(cluster: Cluster, entry: StageEntry, step: Step, only: frozenset[str
     hosts = {step.host} if step.host else set(step.touches)
     if only is not None and hosts and not hosts & only:
         return False
-    if entry.on is not None and not hosts & _named_hosts(cluster, entry.on):
+    if entry.on is not None and not hosts & named_hosts(cluster, entry.on):
         return False
     if entry.when is None:
         return True
@@ -70,7 +84,7 @@ def _wanted(cluster: Cluster, entry: StageEntry, step: Step, only: frozenset[str
     return any(predicate(cluster, cluster.hosts[host]) for host in hosts if host in cluster.hosts)
 
 
-def _named_hosts(cluster: Cluster, names: str | tuple[str, ...]) -> set[str]:
+def named_hosts(cluster: Cluster, names: str | tuple[str, ...]) -> set[str]:
     found: set[str] = set()
     for name in (names,) if isinstance(names, str) else names:
         if name in cluster.groups:

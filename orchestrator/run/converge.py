@@ -9,13 +9,24 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from orchestrator.contracts import Step
-from orchestrator.errors import OrchError, Unreachable
+from orchestrator.errors import Unreachable
+from orchestrator.knowledge import Cause
 from orchestrator.plan.decide import Decision, decide, first_reads
-from orchestrator.run.executor import Applier, Clock, Emit, Executor, Outcome
+from orchestrator.run.events import Bus
+from orchestrator.run.executor import Applier, Clock, Executor, Outcome
 from orchestrator.run.world import LiveWorld
+
+
+@dataclass
+class Aftermath:
+    """What is known of a run that failed: evidence, and what it means."""
+
+    causes: list[Cause] = field(default_factory=list)
+    evidence: str = ""
+    hint: str = ""
 
 
 class Leases(Protocol):
@@ -30,11 +41,11 @@ class Toolbox:
 
     world: LiveWorld
     apply: Applier
-    emit: Emit
+    bus: Bus
     leases: Leases
-    announce: Callable[[str, Mapping[str, Any]], None]  # run-level events: kind, data
     cancel: threading.Event = field(default_factory=threading.Event)
     clock: Clock = field(default_factory=Clock)
+    aftermath: Callable[[Outcome, Toolbox], Aftermath] = lambda outcome, tools: Aftermath()
 
 
 def survey(steps: Mapping[str, Step], world: LiveWorld) -> Decision:
@@ -66,16 +77,18 @@ def converge(
     decision: Decision,
     tools: Toolbox,
     review: Callable[[Decision], None],
-) -> Outcome:
+) -> tuple[Outcome, Aftermath]:
     """Carry a decision out. `review` is shown the plan again where it changed under the lease."""
     held = hosts_to_hold(decision)
     if not held:
-        return _execute(steps, decision, tools)
+        outcome = _execute(steps, decision, tools)
+        return outcome, tools.aftermath(outcome, tools)
     with tools.leases(held):
         again = survey(steps, tools.world)
         if _differs(decision, again):
             review(again)
-        return _execute(steps, again, tools)
+        outcome = _execute(steps, again, tools)
+        return outcome, tools.aftermath(outcome, tools)
 
 
 def _differs(one: Decision, other: Decision) -> bool:
@@ -89,7 +102,7 @@ def _execute(steps: Mapping[str, Step], decision: Decision, tools: Toolbox) -> O
         steps,
         tools.world,
         tools.apply,
-        tools.emit,
+        tools.bus,
         skip=decision.plan.pruned,
         cancel=tools.cancel,
         clock=tools.clock,
@@ -108,7 +121,3 @@ def exit_code(outcome: Outcome) -> int:
         if codes == {code}:
             return code
     return 3 if any(isinstance(e, Unreachable) for e in outcome.errors.values()) else 1
-
-
-def raised(errors: Mapping[str, OrchError]) -> OrchError | None:
-    return next(iter(errors.values()), None)

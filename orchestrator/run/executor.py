@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from orchestrator.contracts import Change, Step
 from orchestrator.errors import Failed, Interrupted, NoPatience, OrchError, Refused, Unknown
 from orchestrator.plan.graph import ancestors, dependents
+from orchestrator.run.events import Bus
 from orchestrator.run.world import LiveWorld
 from orchestrator.script import Script
 
@@ -27,10 +28,6 @@ class Applier(Protocol):
     """Sends a step's script to its host and reads what the step reads, in one round trip where it can."""
 
     def __call__(self, step: Step, script: Script) -> None: ...
-
-
-class Emit(Protocol):
-    def __call__(self, kind: str, step: Step, text: str = "", **data: object) -> None: ...
 
 
 @dataclass
@@ -60,7 +57,7 @@ class Executor:
         steps: Mapping[str, Step],
         world: LiveWorld,
         apply: Applier,
-        emit: Emit,
+        bus: Bus,
         *,
         skip: frozenset[str] = frozenset(),
         cancel: threading.Event | None = None,
@@ -69,7 +66,7 @@ class Executor:
         self._steps = steps
         self._world = world
         self._apply = apply
-        self._emit = emit
+        self._bus = bus
         self._skip = skip
         self._cancel = cancel or threading.Event()
         self._clock = clock or Clock()
@@ -100,7 +97,7 @@ class Executor:
         """One step, whatever it raises, as an outcome and events."""
         reason = self._why_not(step)
         if reason:
-            self._emit("step-skipped", step, reason)
+            self._bus.skipped(step, reason, self._lost(step))
             return "skipped"
         try:
             state = self._run(step)
@@ -108,32 +105,37 @@ class Executor:
             error.step = error.step or step.id
             error.host = error.host or step.host
             self._outcome.errors[step.id] = error
-            self._emit("step-failed", step, str(error), hint=error.hint, error=type(error).__name__)
+            self._bus.failed(step, error)
             return "failed"
         except Exception as defect:
             failed = Failed(f"a defect of orch: {type(defect).__name__}: {defect}", step=step.id)
             failed.__cause__ = defect
             self._outcome.errors[step.id] = failed
-            self._emit("step-failed", step, str(failed), error="Defect")
+            self._bus.failed(step, failed)
             return "failed"
         if state == "not-needed":
-            self._emit("step-skipped", step, "nothing that needs it changes")
+            self._bus.skipped(step, "nothing that needs it changes", needed=False)
         else:
-            self._emit("step-done", step, state)
+            self._bus.done(step, changed=state == "changed")
         return state
+
+    def _lost(self, step: Step) -> list[str]:
+        """Needs of a step that failed or were skipped."""
+        states = self._outcome.states
+        return sorted(need for need in step.needs if states.get(need) in ("failed", "skipped"))
 
     def _why_not(self, step: Step) -> str:
         if self._cancel.is_set():
             return "interrupted"
-        for need in step.needs:
-            if self._outcome.states[need] in ("failed", "skipped"):
-                return f"needs {need}, which {'failed' if need in self._outcome.errors else 'was skipped'}"
+        for need in self._lost(step):
+            how = "failed" if need in self._outcome.errors else "was skipped"
+            return f"needs {need}, which {how}"
         return ""
 
     def _run(self, step: Step) -> State:
         if step.id in self._skip:
             return "not-needed"
-        self._emit("step-started", step)
+        self._bus.started(step)
         stale = bool(self._above[step.id] & self._touched)
         if step.on_demand and not self._demanded(step, stale):
             return "not-needed"
@@ -174,7 +176,7 @@ class Executor:
 
     def _change(self, step: Step, change: Change) -> State:
         if not change.under_way:
-            self._emit("step-progress", step, change.summary)
+            self._bus.started(step, change)
             script = step.apply(change, self._world)
             self._touched.add(step.id)
             self._apply(step, script)
@@ -200,7 +202,7 @@ class Executor:
             now = self._clock.now()
             if change.progress != progress:
                 progress, moved = change.progress, now
-            self._emit("step-progress", step, change.summary, progress=change.progress)
+            self._bus.progress(step, change)
             if now - start > patience.total:
                 raise NoPatience(f"{change.summary} (gave up after {patience.total:.0f} s)")
             if now - moved > patience.stall:

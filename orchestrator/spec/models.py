@@ -10,21 +10,66 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
+from orchestrator.spec.units import parse_duration, parse_size
+
+
+def _size(value: str | int) -> str | int:
+    parse_size(value)
+    return value
+
+
+def _duration(value: str | float) -> str | float:
+    parse_duration(value)
+    return value
+
+
+def _version(value: object) -> object:
+    if type(value) is not int or value != 1:
+        raise ValueError(f"version {value!r} is not known; this orch reads version 1")
+    return value
+
+
+Version = Annotated[Literal[1], BeforeValidator(_version)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Size = Annotated[
-    str | int, Field(description="bytes, or a number with KiB, MiB, GiB, TiB (k, m, g too)")
+    str | int,
+    AfterValidator(_size),
+    Field(description="bytes, or a number with KiB, MiB, GiB, TiB (k, m, g too)"),
 ]
-Duration = Annotated[str | int | float, Field(description="seconds, or a number with s, m, h")]
+Duration = Annotated[
+    str | int | float,
+    AfterValidator(_duration),
+    Field(description="seconds, or a number with s, m, h"),
+]
+GpuIndex = Annotated[int, Field(ge=0, le=1023)]
+Count = Annotated[int, Field(ge=1, le=4096)]
 Netdev = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,15}$")]
 
 
 class Strict(BaseModel):
     """Unknown keys are errors; values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        # `x-` keys are free for anchors; the loader takes them out before this model sees them.
+        json_schema_extra={"patternProperties": {"^x-": {}}},
+    )
 
 
 # --- kind: what a host is -----------------------------------------------------------------------
@@ -60,19 +105,33 @@ class Prepare(Strict):
     model_disk: bool = True
 
 
+class PrepareEntry(Strict):
+    """What a host has otherwise than its kind."""
+
+    swap_off: bool | None = None
+    drop_caches: bool | None = None
+    read_ahead_kb: int | Literal[False] | None = Field(default=None, description="false: leave it")
+    limits: bool | None = None
+    packages: bool | None = None
+    model_disk: bool | None = None
+
+
 class Kind(Strict):
-    version: Literal[1]
+    version: Version
     name: Name
     extends: str | None = None
     description: str = ""
     ports: Mapping[str, PortSpec] = {}
     management: tuple[Netdev, ...] = ()
     unified_memory: bool = False
-    gpu_count: int | None = Field(
+    gpu_count: GpuIndex | None = Field(
         default=None, description="GPUs where the inventory does not list them"
     )
     logical_gpus: bool = Field(
         default=False, description="GPUs are a word to Ray only: no device, no --gpus (lab)"
+    )
+    gpu_memory: Size | None = Field(
+        default=None, description="memory of one GPU where the inventory does not say it"
     )
     gdr: bool = Field(default=True, description="GPUDirect RDMA works")
     expect_half_gbps: float | None = None
@@ -94,6 +153,13 @@ class SecretRef(Strict):
     file: str | None = None
     command: str | None = None
 
+    @model_validator(mode="after")
+    def _one(self) -> SecretRef:
+        said = [name for name in ("env", "file", "command") if getattr(self, name) is not None]
+        if len(said) != 1:
+            raise ValueError("a secret has exactly one of env, file, command")
+        return self
+
 
 class Ssh(Strict):
     user: str | None = None
@@ -109,7 +175,7 @@ class Ssh(Strict):
 
 
 class GpuEntry(Strict):
-    index: int = Field(ge=0)
+    index: GpuIndex
     name: str | None = None
     uuid: str | None = None
     memory: Size | None = None
@@ -122,14 +188,16 @@ class HostEntry(Strict):
         default=None, description="host name or IP; 'local' for this machine"
     )
     ssh: Ssh | None = None
-    gpus: tuple[GpuEntry, ...] | int | None = None
+    gpus: tuple[GpuEntry, ...] | GpuIndex | None = Field(
+        default=None, description="each one, or how many"
+    )
     runtime: Literal["docker", "podman", "process"] | None = None
     become: Literal["sudo", "never"] | None = None
     become_password: SecretRef | None = None
     models: str | None = Field(default=None, description="folder for weights on the host")
     ports: Mapping[str, PortSpec] | None = Field(default=None, description="overrides the kind's")
     management: tuple[Netdev, ...] | None = None
-    prepare: Mapping[str, Any] | None = Field(
+    prepare: PrepareEntry | None = Field(
         default=None, description="overrides of the kind's prepare"
     )
     install_packages: bool | None = Field(
@@ -138,15 +206,45 @@ class HostEntry(Strict):
     env: Mapping[str, str | int | float] | None = None
 
 
+def _two_ends(ends: tuple[str, ...]) -> tuple[str, ...]:
+    if len(ends) != 2:
+        raise ValueError(f"a cable has two ends, this one has {len(ends)}")
+    return ends
+
+
+Cable = Annotated[tuple[str, ...], AfterValidator(_two_ends)]
+
+
 class SwitchLink(Strict):
     switch: Name
-    ports: tuple[str, ...] = Field(min_length=2)
+    ports: tuple[str, ...]
     subnets: tuple[str, ...] | None = None
+
+    @field_validator("ports")
+    @classmethod
+    def _two_ports(cls, ports: tuple[str, ...]) -> tuple[str, ...]:
+        if len(ports) < 2:
+            raise ValueError(f"a switch joins two ports or more, this one has {len(ports)}")
+        return ports
 
 
 class PinnedLink(Strict):
-    ends: tuple[str, str]
+    ends: Cable
     subnets: tuple[str, ...] | None = None
+
+
+def _link_form(link: object) -> str:
+    if isinstance(link, SwitchLink) or (isinstance(link, Mapping) and "switch" in link):
+        return "switch"
+    return "pinned" if isinstance(link, PinnedLink | Mapping) else "cable"
+
+
+LinkEntry = Annotated[
+    Annotated[Cable, Tag("cable")]
+    | Annotated[SwitchLink, Tag("switch")]
+    | Annotated[PinnedLink, Tag("pinned")],
+    Discriminator(_link_form),
+]
 
 
 class NetworkEntry(Strict):
@@ -158,11 +256,11 @@ class NetworkEntry(Strict):
 
 
 class InventoryFile(Strict):
-    version: Literal[1]
+    version: Version
     defaults: HostEntry = HostEntry()
     hosts: Mapping[Name, HostEntry]
     groups: Mapping[Name, tuple[str, ...]] = {}
-    links: tuple[tuple[str, str] | SwitchLink | PinnedLink, ...] = ()
+    links: tuple[LinkEntry, ...] = ()
     network: NetworkEntry = NetworkEntry()
 
 
@@ -193,9 +291,14 @@ class Build(Strict):
 
 
 class Parallel(Strict):
-    tensor: int = Field(default=1, ge=1)
-    pipeline: int = Field(default=1, ge=1)
-    data: int = Field(default=1, ge=1)
+    tensor: Count = 1
+    pipeline: Count = 1
+    data: Count = 1
+
+    @property
+    def world(self) -> int:
+        """Ranks in all."""
+        return self.tensor * self.pipeline * self.data
 
 
 class LimitsEntry(Strict):
@@ -209,7 +312,7 @@ Supervision = Literal["entrypoint", "watch", "none"]
 
 
 class ProfileFile(Strict):
-    version: Literal[1]
+    version: Version
     extends: str | None = None
     description: str = ""
     engine: Name | None = None
@@ -246,7 +349,7 @@ class ProfileFile(Strict):
     commands: Mapping[str, str] = Field(
         default={}, description="programs in the image: ray, vllm, server, rpc-server"
     )
-    heads: int | None = Field(
+    heads: Count | None = Field(
         default=None, description="attention heads, where the model folder can't tell"
     )
 
@@ -260,7 +363,7 @@ class PortRange(Strict):
 
 class Replicas(Strict):
     per: Literal["gpu", "host"]
-    count: int = Field(ge=1)
+    count: Count
 
 
 class Gate(Strict):
@@ -284,7 +387,9 @@ class DeploymentEntry(Strict):
     gate: Gate = Gate()
     endpoint: Endpoint = Endpoint()
     after: tuple[str, ...] = ()
-    gpus: tuple[int, ...] | int | Literal["all"] | None = None
+    gpus: tuple[GpuIndex, ...] | GpuIndex | Literal["all"] | None = Field(
+        default=None, description="indices, or how many, or all"
+    )
     share_gpu: bool = False
     memory: Size | None = None
     replicas: Replicas | None = None
@@ -302,7 +407,7 @@ class Hooks(Strict):
 
 
 class ClusterFile(Strict):
-    version: Literal[1]
+    version: Version
     name: Name
     inventory: str = "inventory.yaml"
     deployments: Mapping[Name, DeploymentEntry] = {}
@@ -383,6 +488,11 @@ class Profile(ProfileFile):
     engine: Name = "vllm"
     model: str = ""
 
+    @property
+    def engine_key(self) -> str:
+        """The engine's module name: `llama.cpp` and `llama-cpp` are spelt as people spell them."""
+        return self.engine.lower().replace(".", "").replace("-", "").replace("_", "")
+
 
 class Deployment(Strict):
     """A profile placed on hosts. `hosts[0]` is the head."""
@@ -401,6 +511,8 @@ class Deployment(Strict):
     memory_bytes: int | None
     limits: LimitsEntry
     supervision: Supervision
+    origin: str = ""  # its name in the file; "chat" for the replica chat-3
+    beside: str | None = None  # the deployment whose GPUs it shares because of `with:`
 
     @property
     def head(self) -> str:
@@ -423,6 +535,8 @@ class Cluster(Strict):
     deployments: Mapping[Name, Deployment]  # enabled ones, replicas spread out
     takeover: tuple[str, ...] = ()
     hooks: Hooks = Hooks()
+    notify: tuple[Mapping[str, str], ...] = ()
+    tunnels: tuple[Mapping[str, str], ...] = ()
     sources: tuple[
         str, ...
     ] = ()  # the files that were read, packed ones as "packed:profiles/x.yaml"

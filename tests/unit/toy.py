@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.contracts import Change, Facts, Query, Step, World
+from orchestrator.contracts import Change, Event, Facts, Query, Step, World
 from orchestrator.errors import OrchError
+from orchestrator.run.events import Bus
 from orchestrator.run.world import HostAnswers, LiveWorld, Reads
 from orchestrator.script import Command, Result, Script, sh
 
@@ -55,7 +56,7 @@ class ToyHosts:
     broken: dict[str, OrchError] = field(default_factory=dict)
     reads: list[Reads] = field(default_factory=list)
     applied: list[str] = field(default_factory=list)
-    events: list[tuple[str, str, str]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     live: LiveWorld = field(init=False)
 
@@ -82,6 +83,8 @@ class ToyHosts:
                 self.values[step.host][step.key] = 1
         self.live.read(step.reads)
 
-    def emit(self, kind: str, step: Step, text: str = "", **data: object) -> None:
-        with self.lock:
-            self.events.append((kind, step.id, text))
+    def on(self, event: Event) -> None:
+        self.events.append(event)
+
+    def bus(self) -> Bus:
+        return Bus("toy", [self])

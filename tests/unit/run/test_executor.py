@@ -21,7 +21,7 @@ def run(hosts: ToyHosts, *steps: Step, clock: Clock | None = None) -> Outcome:
     graph = ordered(steps)
     decision = survey(graph, world)
     return Executor(
-        graph, world, hosts.apply, hosts.emit, skip=decision.plan.pruned, clock=clock
+        graph, world, hosts.apply, hosts.bus(), skip=decision.plan.pruned, clock=clock
     ).run()
 
 
@@ -146,5 +146,5 @@ def test_apply_that_does_not_stick_is_a_failure() -> None:
     world = hosts.world()
     graph = ordered([set_step("a", "x")])
     survey(graph, world)
-    outcome = Executor(graph, world, lambda step, script: None, hosts.emit).run()
+    outcome = Executor(graph, world, lambda step, script: None, hosts.bus()).run()
     assert "still not so after it was applied" in str(outcome.errors["a/x"])

@@ -1,0 +1,144 @@
+"""How `up`, `down`, `run` and `plan` go: the same road, another playbook. Shows, never decides."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from orchestrator.cli.options import Site
+from orchestrator.cli.playbooks import cluster_playbook
+from orchestrator.contracts import Step
+from orchestrator.errors import OrchError
+from orchestrator.plan.build import build
+from orchestrator.plan.decide import Decision, settled
+from orchestrator.plan.show import counts, lines
+from orchestrator.run.aftermath import clean_up, served
+from orchestrator.run.converge import Toolbox, converge, exit_code, survey
+from orchestrator.run.events import Bus, Served
+from orchestrator.run.executor import Outcome
+from orchestrator.run.observers import open_bus
+from orchestrator.run.session import HostApplier, host_leases, host_reader
+from orchestrator.run.world import LiveWorld
+
+
+def look(site: Site, playbook: str) -> Decision:
+    """Read the hosts and show what a playbook would change."""
+    steps = build(site.cluster, cluster_playbook(site.cluster, playbook), site.only)
+    world = LiveWorld(site.cluster.hosts, host_reader(site.hosts))
+    decision = survey(steps, world)
+    if not site.json:
+        show(decision, site.verbose)
+    return decision
+
+
+def show(decision: Decision, verbose: bool = False) -> None:
+    """A plan for a person."""
+    for style, text in lines(decision, verbose):
+        if style == "bold":
+            click.secho(text, bold=True)
+        elif style == "dim":
+            click.secho(text, dim=True)
+        else:
+            click.secho(text, fg=style)
+    found = counts(decision)
+    click.echo(
+        f"{found['change']} to change, {found['later']} decided later, "
+        f"{found['unchanged']} as they should be"
+        + (f", {found['wrong']} wrong" if found["wrong"] else "")
+    )
+
+
+def drive(site: Site, playbook: str, *, dry_run: bool = False, undo: bool = False) -> int:
+    """Run a playbook to its end and give the exit code of design §7."""
+    steps = build(site.cluster, cluster_playbook(site.cluster, playbook), site.only, undo=undo)
+    with open_bus(site.json, site.redact) as bus, interruptible() as cancel:
+        bus.run_started(playbook, site.cluster.name, files=site.cluster.sources)
+        try:
+            return _driven(site, playbook, steps, bus, cancel, dry_run)
+        except OrchError as error:
+            bus.run_done(error.exit_code, text=str(error), hint=error.hint)
+            return error.exit_code
+
+
+def _driven(
+    site: Site,
+    playbook: str,
+    steps: Mapping[str, Step],
+    bus: Bus,
+    cancel: threading.Event,
+    dry_run: bool,
+) -> int:
+    world = LiveWorld(site.cluster.hosts, host_reader(site.hosts))
+    decision = survey(steps, world)
+    bus.planned(decision.plan)
+    if dry_run:
+        show(decision, site.verbose)
+        bus.run_done(1 if decision.problems else 0, text="nothing was changed")
+        return 1 if decision.problems else 0
+    if settled(decision):
+        bus.run_done(0, text="nothing to do", served=_served(site, playbook, Outcome()))
+        return 0
+    tools = Toolbox(
+        world=world,
+        apply=HostApplier(site.hosts, world, bus, cancel),
+        bus=bus,
+        leases=host_leases(site.hosts, site.held, bus, cancel),
+        cancel=cancel,
+        aftermath=lambda outcome, tools: clean_up(
+            site.cluster, steps, outcome, tools, site.hosts, site.redact
+        ),
+    )
+    outcome, found = converge(steps, decision, tools, lambda again: bus.planned(again.plan))
+    code = exit_code(outcome)
+    bus.run_done(
+        code,
+        hint=found.hint,
+        served=_served(site, playbook, outcome),
+        evidence=found.evidence,
+        then=_then(site, playbook, code),
+    )
+    return code
+
+
+def _served(site: Site, playbook: str, outcome: Outcome) -> list[Served]:
+    """Deployments whose answer was seen in this run."""
+    if playbook == "down":
+        return []
+    bad = {
+        one.split("/")[0] for one, state in outcome.states.items() if state in ("failed", "skipped")
+    }
+    names = [name for name in site.cluster.deployments if name not in bad]
+    return served(site.cluster, names)
+
+
+def _then(site: Site, playbook: str, code: int) -> list[str]:
+    if code == 0:
+        return []
+    if code == 130:
+        return [f"orch {playbook}"]
+    return ["orch runs show last", f"orch {playbook}"]
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event once; a second one ends the program as usual."""
+    cancel = threading.Event()
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    before = {
+        one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield cancel
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

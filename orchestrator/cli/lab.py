@@ -1,0 +1,186 @@
+"""`orch lab`: rehearsal hosts on this machine, and faults to rehearse with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import yaml
+
+from orchestrator.errors import FilesWrong
+
+if TYPE_CHECKING:
+    from orchestrator.lab.home import Home
+    from orchestrator.lab.lifecycle import Wish
+    from orchestrator.lab.progress import Progress
+    from orchestrator.lab.records import Record
+
+MOST_INVENTORY = 1024 * 1024  # bytes, as everywhere
+
+name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+
+@click.group()
+def lab() -> None:
+    """Rehearsal hosts on this machine: real sshd, systemd, netplan and docker, with no GPU."""
+
+
+def _home() -> Home:
+    from orchestrator.lab.home import Home
+
+    return Home()
+
+
+def _progress() -> Progress:
+    from orchestrator.lab.progress import Progress
+
+    return Progress(lambda text: click.echo(text, err=True))
+
+
+@lab.command()
+def setup() -> None:
+    """Make what labs need, once: engine, host image, vLLM's CPU build, llama.cpp, a tiny model."""
+    from orchestrator.lab.setup import set_up
+
+    home = _home()
+    pieces = set_up(home, _progress())
+    click.echo(f"ready in {home.path}: {pieces.image}")
+
+
+@lab.command()
+@click.option("--hosts", "count", type=click.IntRange(1), help="How many.  [default: 2]")
+@click.option(
+    "--topology", type=click.Choice(["pair", "ring", "switch"]), help="How they are cabled."
+)
+@name_option
+@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False),
+              help="Where inventory.yaml and the key go.  [default: ./.orch/lab/NAME]")  # fmt: skip
+@click.option("--like", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="Build the hosts, ports and links of this inventory.")  # fmt: skip
+@json_option
+def up(
+    count: int | None,
+    topology: Any,
+    name: str,
+    folder: Path | None,
+    like: Path | None,
+    as_json: bool,
+) -> None:
+    """Start a lab and write its inventory."""
+    from orchestrator.lab.lifecycle import Wish, bring_up
+
+    wished = read_inventory(like) if like is not None else None
+    if wished is not None and (count or topology):
+        raise FilesWrong(
+            "--like says how many hosts and how they are cabled; leave out --hosts and --topology"
+        )
+    hosts, segments = _shape(wished, count, topology)
+    wish = Wish(name, hosts, segments, folder or Path(".orch/lab") / name, wished)
+    record = bring_up(_home(), wish, _progress())
+    _show(record, wish, as_json)
+
+
+def _shape(wished: dict[str, Any] | None, count: int | None, topology: Any) -> Any:
+    from orchestrator.lab.inventory import hosts_of, segments_of
+    from orchestrator.lab.layout import cabling
+
+    if wished is not None:
+        return tuple(hosts_of(wished)), segments_of(wished)
+    number = count or 2
+    hosts = tuple(f"spark-{index}" for index in range(1, number + 1))
+    return hosts, cabling(
+        hosts, topology or ("pair" if number == 2 else "ring" if number > 2 else "switch")
+    )
+
+
+def read_inventory(path: Path) -> dict[str, Any]:
+    """A user's inventory as plain YAML."""
+    if path.stat().st_size > MOST_INVENTORY:
+        raise FilesWrong(f"{path}: over 1 MiB")
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as wrong:
+        raise FilesWrong(f"{path}: {wrong}") from wrong
+    if not isinstance(data, dict):
+        raise FilesWrong(f"{path}: not an inventory")
+    return data
+
+
+def _show(record: Record, wish: Wish, as_json: bool) -> None:
+    from orchestrator.lab.inventory import not_rehearsed
+    from orchestrator.lab.recipe import recipe
+
+    inventory = record.folder / "inventory.yaml"
+    hosts = {host.name: host.address for host in record.layout.hosts}
+    missing = [*recipe().not_rehearsed, *not_rehearsed(wish.like or {})]
+    if as_json:
+        shown = {"version": 1, "name": wish.name, "inventory": str(inventory), "hosts": hosts,
+                 "not_rehearsed": missing}  # fmt: skip
+        click.echo(json.dumps(shown, indent=2))
+        return
+    for host, address in hosts.items():
+        click.echo(f"{host}  {address}")
+    click.echo(f"inventory: {inventory}")
+    first = next(iter(hosts.values()))
+    files = record.folder
+    click.echo(
+        f"try: ssh -i {files}/id_ed25519 -o UserKnownHostsFile={files}/known_hosts orch@{first}"
+    )
+    for sentence in missing:
+        click.echo(f"not rehearsed: {sentence}")
+
+
+@lab.command()
+@name_option
+def down(name: str) -> None:
+    """Remove a lab and all it put on this machine; what was made once stays for the next."""
+    from orchestrator.lab.lifecycle import take_down
+
+    take_down(_home(), name, _progress())
+    click.echo(f"lab {name} is gone")
+
+
+@lab.command("ls")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the labs on this machine."""
+    from orchestrator.lab.lifecycle import list_labs
+
+    labs = list_labs(_home())
+    if as_json:
+        click.echo(json.dumps({"version": 1, "labs": [vars(each) for each in labs]}, indent=2))
+        return
+    for each in labs:
+        click.echo(f"{each.name}  {each.folder}")
+        for host, state in each.hosts.items():
+            broken = each.faults.get(host, [])
+            click.echo(f"  {host}  {state}" + (f"  broken: {', '.join(broken)}" if broken else ""))
+    if not labs:
+        click.echo("no labs")
+
+
+@lab.command("break")
+@click.argument("host")
+@click.argument("what")
+@name_option
+def break_(host: str, what: str, name: str) -> None:
+    """Break a host: power-off, reboot, sshd-frozen, docker-down, cable:PORT, slow-link[:PORT[:RATE]],
+    disk-full[:FOLDER], container-killed:NAME."""
+    from orchestrator.lab.faults import break_ as break_host
+
+    click.echo(break_host(_home(), name, host, what))
+
+
+@lab.command()
+@click.argument("host")
+@click.argument("what", required=False)
+@name_option
+def heal(host: str, what: str | None, name: str) -> None:
+    """Heal one fault of a host, or all of them."""
+    from orchestrator.lab.faults import heal as heal_host
+
+    for line in heal_host(_home(), name, host, what):
+        click.echo(line)

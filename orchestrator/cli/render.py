@@ -1,0 +1,49 @@
+"""`orch render`: the exact netplan, environment and docker run of every host; no host is contacted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.options import Site, cluster_options
+
+
+@click.command()
+@cluster_options
+@click.option(
+    "--output", type=click.Path(file_okay=False), help="Write the files below this folder."
+)
+def render(site: Site, output: str | None) -> None:
+    """Print what would be written and run, from the files alone."""
+    from orchestrator.cli.rendered import rendered, write
+
+    found = rendered(site.cluster, site.only)
+    if output is not None:
+        for path in write(found, output):
+            click.echo(path)
+        return
+    if site.json:
+        click.echo(json.dumps({"version": 1, "hosts": found}, indent=2))
+        return
+    for host, parts in found.items():
+        _show(host, parts)
+
+
+def _show(host: str, parts: dict[str, Any]) -> None:
+    click.secho(f"# {host}", bold=True)
+    if parts["netplan"]:
+        click.secho("## /etc/netplan/40-orch.yaml", fg="cyan")
+        click.echo(parts["netplan"])
+    for rank in parts["ranks"]:
+        click.secho(f"## {rank['deployment']} rank {rank['index']} ({rank['role']})", fg="cyan")
+        for path, text in rank["files"].items():
+            click.secho(f"### {path}", fg="blue")
+            click.echo(text)
+        click.secho("### environment", fg="blue")
+        for name, value in rank["env"].items():
+            click.echo(f"{name}={value}")
+        click.secho("### docker run", fg="blue")
+        click.echo(rank["run"])
+        click.echo()

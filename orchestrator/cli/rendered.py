@@ -1,0 +1,59 @@
+"""What `orch render` shows, as a value: per host its netplan and, per rank, environment and command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestrator.engines import engine
+from orchestrator.facts.assumed import assumed_world
+from orchestrator.network.netplan import netplan_text
+from orchestrator.network.topology import plan_fabric
+from orchestrator.runtimes import runtime
+from orchestrator.spec.models import Cluster
+
+
+def rendered(cluster: Cluster, only: frozenset[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Host → {"netplan": text, "ranks": [...]}, in the order of the inventory."""
+    world = assumed_world(cluster)
+    fabric = plan_fabric(cluster)
+    found: dict[str, dict[str, Any]] = {
+        host.name: {"netplan": netplan_text(cluster, fabric, host.name), "ranks": []}
+        for host in cluster.used_hosts
+        if only is None or host.name in only
+    }
+    for deployment in cluster.deployments.values():
+        for rank in engine(deployment.profile.engine).ranks(cluster, deployment, world):
+            if rank.host not in found:
+                continue
+            found[rank.host]["ranks"].append(
+                {
+                    "deployment": rank.deployment,
+                    "index": rank.index,
+                    "role": rank.role,
+                    "name": rank.name,
+                    "env": dict(rank.env) | dict.fromkeys(sorted(rank.secrets), "[secret]"),
+                    "files": dict(rank.files),
+                    "run": runtime(cluster.hosts[rank.host].runtime).describe(rank),
+                }
+            )
+    return found
+
+
+def write(found: dict[str, dict[str, Any]], folder: str) -> Iterator[str]:
+    """The same as files: HOST/netplan/40-orch.yaml, HOST/<rank>.sh, HOST/<rank>.env; gives their paths."""
+    for host, parts in found.items():
+        base = Path(folder) / host
+        base.mkdir(parents=True, exist_ok=True)
+        if parts["netplan"]:
+            yield _put(base / "40-orch.yaml", parts["netplan"])
+        for rank in parts["ranks"]:
+            env = "".join(f"{name}={value}\n" for name, value in rank["env"].items())
+            yield _put(base / f"{rank['name']}.env", env)
+            yield _put(base / f"{rank['name']}.sh", rank["run"] + "\n")
+
+
+def _put(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)

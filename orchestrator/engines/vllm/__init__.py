@@ -1,0 +1,54 @@
+"""vLLM over Ray, over its own multi-node mode, or on one host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.contracts import Query, Rank, Step, World
+from orchestrator.engines.vllm import plain, ray
+from orchestrator.engines.vllm.ports import executor
+from orchestrator.engines.vllm.rules import findings
+from orchestrator.engines.vllm.serve import program
+from orchestrator.ranks.spec import as_gang
+from orchestrator.ranks.reads import common_reads
+from orchestrator.spec.models import Cluster, Deployment, Finding
+from orchestrator.steps.join import Joined
+from orchestrator.steps.programs import Programs
+
+
+@dataclass(frozen=True)
+class Vllm:
+    """See contracts.Engine."""
+
+    name: str = "vllm"
+
+    def validate(self, cluster: Cluster, deployment: Deployment) -> Sequence[Finding]:
+        return findings(cluster, deployment)
+
+    def ranks(self, cluster: Cluster, deployment: Deployment, world: World) -> Sequence[Rank]:
+        how = ray if executor(deployment) == "ray" else plain
+        return as_gang(how.ranks(cluster, deployment, world))
+
+    def reads(
+        self, cluster: Cluster, deployment: Deployment
+    ) -> frozenset[tuple[str, Query[Any]]]:
+        return common_reads(cluster, deployment)
+
+    def steps(self, cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
+        """The image has what it needs; over Ray, everybody is there before the engine starts."""
+        over_ray = executor(deployment) == "ray"
+        names = ["vllm", "ray", "python3"] if over_ray else ["vllm"]
+        if deployment.profile.entrypoint and not over_ray:
+            names = []
+        programs = {name: program(deployment.profile, name)[0] for name in names}
+        made: list[Step] = [
+            Programs.of(cluster, deployment, host, programs) for host in deployment.hosts if names
+        ]
+        if over_ray and len(deployment.hosts) > 1:
+            made.append(Joined.of(cluster, deployment))
+        return made
+
+
+ENGINE = Vllm()

@@ -1,0 +1,73 @@
+"""`args:` of a profile as words of a command line: nothing lost, nothing reordered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.flags import flags
+
+
+def name_of(key: str) -> str:
+    """Both spellings are one flag: gpu_memory_utilization, gpu-memory-utilization."""
+    return key.lstrip("-").replace("_", "-")
+
+
+def option(key: str) -> str:
+    """As the user wrote it, with its dashes."""
+    if key.startswith("-"):
+        return key
+    return f"-{key}" if len(key) == 1 else f"--{key}"
+
+
+def word(value: Any) -> str:
+    """A value as one word: text as it is, everything else as JSON (true, 0.7, {"video": 0})."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def words(args: Mapping[str, Any]) -> tuple[str, ...]:
+    """All arguments in the order of the file."""
+    return tuple(one for key, value in args.items() for one in _flag(key, value))
+
+
+def _flag(key: str, value: Any) -> Iterator[str]:
+    flag = option(key)
+    if value is None:
+        return
+    if isinstance(value, bool):
+        yield flag if value else f"--no-{name_of(key)}"
+    elif isinstance(value, (list, tuple)):
+        yield from _list(flag, name_of(key), list(value))
+    else:
+        yield from _single(flag, word(value))
+
+
+def _single(flag: str, value: str) -> Iterator[str]:
+    """A value that looks like a flag must be glued to its own."""
+    if value.startswith("-") and not _number(value) and flag.startswith("--"):
+        yield f"{flag}={value}"
+    else:
+        yield from (flag, value)
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _list(flag: str, name: str, values: list[Any]) -> Iterator[str]:
+    forms = flags("vllm")["lists"]
+    if name in forms["json"]:
+        yield from (flag, json.dumps(values, ensure_ascii=False))
+    elif name in forms["repeated"]:
+        for value in values:
+            yield from _single(flag, word(value))
+    elif name in forms["joined"]:
+        yield from _single(flag, ",".join(map(word, values)))
+    elif values:
+        yield flag
+        yield from map(word, values)

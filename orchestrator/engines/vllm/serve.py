@@ -1,0 +1,65 @@
+"""The `vllm serve` line that all executors share."""
+
+from __future__ import annotations
+
+import re
+
+from orchestrator.engines.vllm.flags import name_of, words
+from orchestrator.flags import flags
+from orchestrator.spec.models import Deployment, Profile
+from orchestrator.spec.units import parse_duration
+
+TAG_VERSION = re.compile(r":v?(\d+)\.(\d+)(?:\.\d+)*(?:[-+_].*)?\Z")
+
+
+def program(profile: Profile, name: str) -> tuple[str, ...]:
+    """The words that call a program in the image: `commands: {vllm: /opt/x/vllm}` or its name."""
+    return tuple(profile.commands.get(name, name).split())
+
+
+def bind(deployment: Deployment) -> str:
+    return deployment.endpoint.bind or "0.0.0.0"  # noqa: S104  (an API that others are to reach)
+
+
+def version(profile: Profile) -> tuple[int, int] | None:
+    """vLLM's version where the image's tag is one (vllm/vllm-openai:v0.27.1); NGC's dates are not."""
+    if profile.image is None or profile.image.startswith("nvcr.io/"):
+        return None
+    found = TAG_VERSION.search(profile.image)
+    return (int(found[1]), int(found[2])) if found and int(found[1]) == 0 else None
+
+
+def has(profile: Profile, what: str) -> bool:
+    """Whether this version is known to have a flag that came later."""
+    known = version(profile)
+    major, minor = flags("vllm")["since"][what].split(".")
+    return known is not None and known >= (int(major), int(minor))
+
+
+def start_seconds(profile: Profile) -> int:
+    return round(parse_duration(profile.ready.start))
+
+
+def timeouts(profile: Profile) -> dict[str, str]:
+    """The engine's own patience follows `ready:`; versions without it only warn (facts: vLLM 2.5)."""
+    return {"VLLM_ENGINE_READY_TIMEOUT_S": str(start_seconds(profile))}
+
+
+def serve(deployment: Deployment, own: tuple[str, ...], *, api: bool = True) -> tuple[str, ...]:
+    """`vllm serve MODEL`, what orch sets, then the user's arguments in their order."""
+    profile = deployment.profile
+    line = [*program(profile, "vllm"), "serve", profile.model]
+    if profile.served_name:
+        line += ["--served-model-name", profile.served_name]
+    if api:
+        line += ["--host", bind(deployment), "--port", str(deployment.port)]
+    sizes = deployment.parallel
+    line += ["--tensor-parallel-size", str(sizes.tensor)]
+    if sizes.pipeline > 1:
+        line += ["--pipeline-parallel-size", str(sizes.pipeline)]
+    given = {name_of(key) for key in profile.args}
+    several = len(deployment.hosts) > 1
+    if several and has(profile, "distributed-timeout-seconds"):
+        if "distributed-timeout-seconds" not in given:
+            line += ["--distributed-timeout-seconds", str(start_seconds(profile))]
+    return (*line, *own, *words(profile.args))

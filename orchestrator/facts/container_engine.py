@@ -1,0 +1,107 @@
+"""Why here: whether docker or podman is there, answers this user, and where it keeps its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.errors import Unknown
+from orchestrator.facts.answers import ContainerEngine
+from orchestrator.facts.probe import (
+    NOT_FOUND,
+    TIMED_OUT,
+    count,
+    json_of,
+    mapping,
+    probe,
+    reading,
+    said,
+    script,
+    text_of,
+)
+from orchestrator.script import Result, Script, sh
+
+ROOTS = {"docker": "{{.DockerRootDir}}", "podman": "{{.Store.GraphRoot}}"}
+
+
+@dataclass(frozen=True)
+class ReadContainerEngine:
+    """`docker info` or `podman info`, and the space where images go. Not usable is an answer too."""
+
+    runtime: str
+
+    def ask(self) -> Script:
+        body = sh(
+            """if command -v {} >/dev/null; then
+  info=$({} info --format {}); code=$?
+  printf 'rc %s\\n%s\\n' "$code" "$info"
+  printf 'space %s\\n' "$(stat -f -c '%S %a %d %c' -- "${info%%
+*}" 2>/dev/null)"
+  echo end
+else echo "{} is not installed" >&2; (exit 127); fi""",
+            self.runtime,
+            self.runtime,
+            ROOTS[self.runtime] + "\n{{json .}}",
+            self.runtime,
+        )
+        return script(info=probe(body, keep=1_048_576))
+
+    def parse(self, results: Mapping[str, Result]) -> ContainerEngine:
+        with reading(self.runtime):
+            result = results["info"]
+            unusable = ContainerEngine(self.runtime, True, False, "", "", "")
+            if result.rc == NOT_FOUND:
+                return replace(unusable, present=False, why=said(result))
+            if result.rc in TIMED_OUT:
+                return replace(unusable, why=f"no answer within {result.seconds:.0f} s")
+            if result.rc != 0 or result.truncated:
+                raise Unknown(f"{self.runtime}: {said(result)}")
+            code, root, *rest, space, end = result.text.splitlines()
+            if end != "end" or not code.startswith("rc ") or not space.startswith("space "):
+                raise ValueError("the answer is cut")
+            if count(code.removeprefix("rc ")) != 0:
+                return replace(unusable, why=said(result))
+            info = mapping(json_of("\n".join(rest)))
+            if info.get("ServerErrors"):  # an old client ends well although the daemon said no
+                return replace(unusable, why=text_of(info["ServerErrors"][0]))
+            engine = docker_of(info) if self.runtime == "docker" else podman_of(info)
+            if not engine.version or engine.root != root:
+                raise ValueError("it tells no version, or two data folders")
+            return with_space(engine, space.removeprefix("space ").split())
+
+
+def docker_of(info: Mapping[str, Any]) -> ContainerEngine:
+    """The daemon's side of `docker info`."""
+    return ContainerEngine(
+        runtime="docker",
+        present=True,
+        usable=True,
+        version=text_of(info["ServerVersion"]),
+        root=text_of(info["DockerRootDir"]),
+        why="",
+        cgroup=text_of(info.get("CgroupVersion", "")),
+        nvidia="nvidia" in mapping(info.get("Runtimes") or {}),
+    )
+
+
+def podman_of(info: Mapping[str, Any]) -> ContainerEngine:
+    """Podman has no daemon: what answers is the program itself."""
+    host = mapping(info["host"])
+    return ContainerEngine(
+        runtime="podman",
+        present=True,
+        usable=True,
+        version=text_of(mapping(info["version"])["Version"]),
+        root=text_of(mapping(info["store"])["graphRoot"]),
+        why="",
+        cgroup=text_of(host.get("cgroupVersion", "")).removeprefix("v"),
+    )
+
+
+def with_space(engine: ContainerEngine, words: list[str]) -> ContainerEngine:
+    """Free bytes and inodes; a folder that this user may not see leaves them unknown."""
+    if not words:
+        return engine
+    unit, free, inodes, all_inodes = map(count, words)
+    return replace(engine, free_bytes=unit * free, free_inodes=inodes if all_inodes else None)

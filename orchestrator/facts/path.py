@@ -1,0 +1,83 @@
+"""Why here: what lies at a path (weights, mostly), told apart by names and sizes without reading it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.errors import Unknown
+from orchestrator.facts.answers import PathInfo
+from orchestrator.facts.probe import (
+    NEAREST,
+    count,
+    fields,
+    host_path,
+    listed,
+    probe,
+    reading,
+    script,
+)
+from orchestrator.script import Raw, Result, Script, Sh, argv, sh
+
+
+def tree(ignore: tuple[str, ...]) -> Sh:
+    """Shell that prints the sum of all names and sizes below `p`, their count, bytes, broken links.
+
+    Links are followed: a hub snapshot is links to blobs. Summed on the host: the list may be long.
+    """
+    skip = [word for name in ignore for word in ("-name", name, "-prune", "-o")]
+    sizes = ["-type", "f", "-exec", "stat", "-L", "-c", "%s %n", "--", "{}", "+"]
+    broken = ["-type", "l", "-exec", "printf", "broken %s\\n", "{}", "+"]
+    return sh(
+        """list=$(cd -- "$p" && {}) \\
+&& printf 'tree %s\\n' "$(printf '%s\\n' "$list" | sort | sha256sum)" \\
+&& printf 'sums %s\\n' "$(printf '%s\\n' "$list" | awk '
+$1 == "broken" { broken++; next }
+NF { files++; size += $1 }
+END { printf "%d %.0f %d", files, size, broken }')" """,
+        Raw(argv("find", "-L", ".", *skip, "(", *sizes, "-o", *broken, ")")),
+    )
+
+
+@dataclass(frozen=True)
+class ReadPath:
+    """A file or a folder. `ignore`: names (patterns of `find`) that are left out with all below them."""
+
+    path: str
+    ignore: tuple[str, ...] = ()
+
+    def ask(self) -> Script:
+        body = sh(
+            """{}
+{}
+printf 'path %s\\n' "$p"
+if [ -d "$p" ]; then echo is folder && {} && echo end
+elif [ -f "$p" ]; then printf 'is file\\nsize %s\\n' "$(stat -L -c %s -- "$p")" && echo end
+elif [ -e "$p" ] || [ -h "$p" ]; then echo is other; echo end
+elif [ -d "$near" ] && [ ! -x "$near" ]; then echo is hidden; echo end
+else echo is absent; echo end; fi""",
+            Raw(host_path(self.path)),
+            Raw(NEAREST),
+            Raw(tree(self.ignore)),
+        )
+        return script(path=probe(body, timeout=60))
+
+    def parse(self, results: Mapping[str, Result]) -> PathInfo:
+        what = f"path {self.path}"
+        with reading(what):
+            found = fields(listed(results, "path", what))
+            path, kind = found["path"], found["is"]
+            if kind == "absent":
+                return PathInfo(path, False, False, 0, 0, "")
+            if kind == "file":
+                size = count(found["size"])
+                digest = hashlib.sha256(b"%d" % size).hexdigest()
+                return PathInfo(path, True, False, size, 1, digest)
+            if kind != "folder":
+                raise Unknown(f"{what}: it is {kind}: neither a file nor a folder that can be read")
+            fingerprint = found["tree"].split()[0]
+            files, size, broken = map(count, found["sums"].split())
+            if len(fingerprint) != 64:
+                raise ValueError("no sum")
+            return PathInfo(path, True, True, size, files, fingerprint, broken)

@@ -1,0 +1,211 @@
+"""Opens one SSH connection with Fabric (config, keys, jump hosts), and says why it could not."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paramiko
+from fabric import Config, Connection  # type: ignore[import-untyped]
+from paramiko.ssh_exception import ChannelException, ProxyCommandFailure
+
+from orchestrator.errors import (
+    AuthRefused,
+    AuthTimeout,
+    ConnectTimeout,
+    FilesWrong,
+    OrchError,
+    Unreachable,
+)
+from orchestrator.hosts.keys import SYSTEM_FILE, USER_FILE, KnownKeys, wrong_key
+from orchestrator.spec.models import Ssh
+
+KEEPALIVE = 15  # seconds
+DEAD_AFTER = 30  # seconds without an acknowledgement: the connection is gone
+
+# paramiko reports connection errors to the log as well; ours go to the caller, once.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds for each phase of connecting."""
+
+    connect: float = 10
+    banner: float = 15
+    auth: float = 20
+    channel: float = 15
+
+
+@dataclass
+class Opener:
+    """What all connections share: parsed config files, known keys, the limits on starts."""
+
+    keys: KnownKeys
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    starts: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(32)
+    )
+    _configs: dict[str, Config] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def open(self, address: str, ssh: Ssh, gateway: Connection | None = None) -> Connection:
+        """An open connection. Raises Unreachable or one of its kinds; `host` is for the caller."""
+        timeout = _seconds(ssh.timeout) or self.timeouts.connect
+        with self.starts:
+            connection = self._prepare(address, ssh, gateway, timeout)
+            began = time.monotonic()
+            try:
+                with self._reasons(connection, ssh, began):
+                    if not connection.gateway:
+                        connection.connect_kwargs["sock"] = dial(
+                            connection.host, connection.port, timeout
+                        )
+                        began = time.monotonic()
+                    connection.open()
+            except BaseException:
+                connection.client.close()
+                sock = connection.connect_kwargs.get("sock")
+                if sock is not None:
+                    sock.close()
+                raise
+        connection.transport.set_keepalive(KEEPALIVE)
+        return connection
+
+    def _prepare(
+        self, address: str, ssh: Ssh, gateway: Connection | None, timeout: float
+    ) -> Connection:
+        kwargs: dict[str, object] = {
+            "banner_timeout": self.timeouts.banner,
+            "auth_timeout": self.timeouts.auth,
+            "channel_timeout": self.timeouts.channel,
+        }
+        if ssh.key is not None:
+            key = Path(ssh.key).expanduser()
+            if not key.exists():
+                raise Unreachable(
+                    f"the key file {key} does not exist", hint="set ssh.key in the inventory"
+                )
+            # Others' keys would use up the server's patience before an agent's turn comes.
+            kwargs |= {"key_filename": [str(key)], "look_for_keys": False}
+        try:
+            connection = Connection(
+                host=address,
+                user=ssh.user,
+                port=ssh.port,
+                gateway=gateway,
+                config=self._config(ssh.config),
+                connect_timeout=max(1, round(timeout)),
+                connect_kwargs=kwargs,
+            )
+        except ValueError as error:
+            raise FilesWrong(f"address {address}: {error}") from error
+        name = connection.host
+        if connection.port != 22:
+            name = f"[{name}]:{connection.port}"
+        self.keys.expect(connection.client, name, ssh.host_key, _known_hosts(connection, ssh))
+        return connection
+
+    def _config(self, path: str | None) -> Config:
+        with self._lock:
+            wanted = str(Path(path).expanduser()) if path else ""
+            if wanted and not Path(wanted).exists():
+                raise FilesWrong(f"the ssh config file {wanted} does not exist")
+            if wanted not in self._configs:
+                self._configs[wanted] = Config(runtime_ssh_path=wanted or None)
+            return self._configs[wanted]
+
+    @contextmanager
+    def _reasons(self, connection: Connection, ssh: Ssh, began: float) -> Iterator[None]:
+        try:
+            yield
+        except OrchError:
+            raise
+        except paramiko.BadHostKeyException as error:
+            raise wrong_key(error) from error
+        except Exception as error:
+            raise self._reason(error, connection, ssh, time.monotonic() - began) from error
+
+    def _reason(
+        self, error: Exception, connection: Connection, ssh: Ssh, seconds: float
+    ) -> Unreachable:
+        where = f"{connection.host} port {connection.port}"
+        if isinstance(error, paramiko.PasswordRequiredException):
+            return AuthRefused(
+                f"the key {ssh.key or 'file'} has a passphrase", hint="ssh-add it to your agent"
+            )
+        if isinstance(error, paramiko.AuthenticationException):
+            if seconds >= self.timeouts.auth:
+                return AuthTimeout(f"{where} did not finish the login in {self.timeouts.auth:g} s")
+            return AuthRefused(
+                f"{where} refused the keys offered for user {connection.user}",
+                hint=f"try `ssh -p {connection.port} {connection.user}@{connection.host}`; "
+                "set ssh.user and ssh.key in the inventory, or add the key there",
+            )
+        if isinstance(error, ChannelException):
+            return Unreachable(f"the jump host can't reach {where} ({error.text})")
+        if isinstance(error, ProxyCommandFailure):
+            return Unreachable(f"the ProxyCommand for {where} failed: {error}")
+        if isinstance(error, OSError):
+            return _network(error, where)
+        limit = min(self.timeouts.banner, float(connection.connect_timeout or 1e9))
+        if seconds >= limit - 0.5:
+            return AuthTimeout(
+                f"{where} took the connection, but no SSH server answered in {seconds:.0f} s",
+                hint="is sshd there stopped, or too busy?",
+            )
+        return Unreachable(f"no SSH session with {where}: {error or type(error).__name__}")
+
+
+def dial(host: str, port: int, timeout: float) -> socket.socket:
+    """A TCP connection that sends at once, and notices when the other end is gone."""
+    try:
+        sock = socket.create_connection((host, port), timeout)
+    except OSError as error:
+        raise _network(error, f"{host} port {port}", timeout) from error
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)
+    return sock
+
+
+def _network(error: OSError, where: str, timeout: float | None = None) -> Unreachable:
+    if isinstance(error, socket.gaierror):
+        return Unreachable(
+            f"the name can't be resolved ({where})", hint="set address in the inventory"
+        )
+    if isinstance(error, TimeoutError):
+        within = f" in {timeout:g} s" if timeout else ""
+        return ConnectTimeout(
+            f"{where} did not answer{within}", hint="is the host on, and the address right?"
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return Unreachable(
+            f"{where} refused the connection", hint="is sshd running there? is the port right?"
+        )
+    return Unreachable(f"{where}: {error.strerror or error or type(error).__name__}")
+
+
+def _seconds(value: str | int | float | None) -> float | None:
+    """A duration of the files: a number, or one with s, m, h."""
+    if value is None or isinstance(value, int | float):
+        return value
+    unit = {"s": 1, "m": 60, "h": 3600}.get(value[-1:], 0)
+    try:
+        return float(value[:-1]) * unit if unit else float(value)
+    except ValueError as error:
+        raise FilesWrong(f"ssh.timeout: {value} is not a duration") from error
+
+
+def _known_hosts(connection: Connection, ssh: Ssh) -> list[Path]:
+    if ssh.known_hosts is not None:
+        return [Path(ssh.known_hosts).expanduser()]
+    named = connection.ssh_config.get("userknownhostsfile", "")
+    own = [Path(word).expanduser() for word in named.split()] or [USER_FILE.expanduser()]
+    return [*own, SYSTEM_FILE]

@@ -1,0 +1,191 @@
+"""One lab host: how its container is created, what is put into it before its first boot, when it is up."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import tarfile
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from orchestrator.errors import CommandFailed, NoPatience
+from orchestrator.lab.command import until
+from orchestrator.lab.docker import Docker
+from orchestrator.lab.keys import KeyPair
+from orchestrator.lab.layout import MANAGEMENT, LabHost, Layout
+from orchestrator.lab.tree import ENGINE, IMAGE, LLAMA, image_archive
+
+LABEL, HOST_LABEL = "orch.lab", "orch.lab.host"
+UID = 1000  # of `orch`, the first user the image makes
+BOOT_SECONDS = 90  # measured: under 4 s on 2 idle cores
+NEVER = ("SYS_TIME", "SYS_MODULE", "SYS_RAWIO")  # clock, modules and raw memory are this machine's
+
+# linux/capability.h
+CAPABILITIES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE"
+    " NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT"
+    " SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL"
+    " SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+
+
+def missing_capabilities(status: str) -> list[str]:
+    """Capabilities outside the bounding set of /proc/PID/status: asking docker for one of them fails the start."""
+    mask = next(
+        int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd")
+    )
+    return [name for bit, name in enumerate(CAPABILITIES) if not mask >> bit & 1]
+
+
+def forbidden_capabilities() -> list[str]:
+    """What a lab host goes without here: what this machine lacks itself, and what would reach its kernel."""
+    whose = Path("/proc/self/status") if os.geteuid() == 0 else Path("/proc/1/status")
+    return list(dict.fromkeys([*missing_capabilities(whose.read_text()), *NEVER]))
+
+
+def create_argv(
+    layout: Layout, host: LabHost, image: str, shared: dict[str, Path], dropped: Sequence[str]
+) -> list[str]:
+    """The `docker create` words: everything a machine has, less what would change this one.
+
+    Not --privileged: that can't be narrowed, shows every device of this machine, and is refused where a
+    capability is missing from the bounding set.
+    """
+    management = next(nic for nic in host.nics if nic.netdev == MANAGEMENT)
+    return [
+        "create", "--name", host.container, "--hostname", host.name, "--stop-signal", "SIGRTMIN+3",
+        "--label", f"{LABEL}={layout.name}", "--label", f"{HOST_LABEL}={host.name}",
+        "--cap-add", "ALL", *(word for name in dropped for word in ("--cap-drop", name)),
+        "--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined",
+        "--security-opt", "apparmor=unconfined", "--security-opt", "label=disable",
+        "--device-cgroup-rule", "a *:* rwm", "--cgroupns=private", "--env", "container=docker",
+        "--tmpfs", "/run", "--tmpfs", "/tmp", "--shm-size", "2g", "--pids-limit", "-1",
+        *(word for name, path in VOLUMES.items() for word in ("--volume", f"{volume(host, name)}:{path}")),
+        *(word for path, source in shared.items() for word in ("--volume", f"{source}:{path}:ro")),
+        "--network", management.network, "--ip", management.address,
+        image, "/bin/sh", "/usr/lib/orch-lab/init.sh",
+    ]  # fmt: skip
+
+
+# the inner engine's overlay cannot lie on the outer one's, so its folders are volumes; so are the models, so that
+# their disk is not an overlay either
+VOLUMES = {"docker": "/var/lib/docker", "containerd": "/var/lib/containerd", "models": "/models"}
+
+
+def volume(host: LabHost, name: str) -> str:
+    return f"{host.container}-{name}"
+
+
+def shared_folders(engine: Path, llama: Path) -> dict[str, Path]:
+    """What all hosts read from this machine, read-only: the 3 GB of vLLM are there once."""
+    return {ENGINE: engine, LLAMA: llama}
+
+
+def netplan_text(address: str, prefix: int, gateway: str) -> str:
+    """The management interface's own file, as a real host has one."""
+    return (
+        "# the rehearsal lab's management network: what SSH comes in by\n"
+        "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n"
+        f"    {MANAGEMENT}:\n      addresses: [{address}/{prefix}]\n"
+        f"      routes: [{{to: default, via: {gateway}}}]\n      accept-ra: false\n"
+    )
+
+
+def seed_archive(
+    layout: Layout, host: LabHost, own: KeyPair, user: KeyPair, models: Path, gateway: str
+) -> bytes:
+    """The files that make one host that host, as a tar to unpack at its root."""
+    marker = {
+        "lab": layout.name,
+        "host": host.name,
+        "interfaces": {nic.address: nic.netdev for nic in host.nics},
+    }
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        _add(tar, "etc/orch-lab", json.dumps(marker, indent=1).encode(), 0o644)
+        _add(tar, "etc/machine-id", f"{uuid.uuid4().hex}\n".encode(), 0o444)
+        _add(
+            tar, "etc/netplan/01-mgmt.yaml", netplan_text(host.address, 24, gateway).encode(), 0o600
+        )
+        _add(tar, "etc/ssh/ssh_host_ed25519_key", own.private, 0o600)
+        _add(tar, "etc/ssh/ssh_host_ed25519_key.pub", own.public.encode(), 0o644)
+        _add_folder(tar, "home/orch/.ssh", 0o700)
+        _add(tar, "home/orch/.ssh/authorized_keys", user.public.encode(), 0o600, UID)
+        for path, content in _model_files(models):
+            _add(tar, f"models/{path}", content, 0o644, UID)
+        for folder in {str(Path(path).parent) for path, _ in _model_files(models)}:
+            _add_folder(tar, str(Path("models") / folder), 0o755)
+    return packed.getvalue()
+
+
+def _model_files(models: Path) -> Iterator[tuple[str, bytes]]:
+    for file in sorted(models.rglob("*")):
+        if file.is_file():
+            yield str(file.relative_to(models)), file.read_bytes()
+
+
+def _add(tar: tarfile.TarFile, path: str, content: bytes, mode: int, owner: int = 0) -> None:
+    entry = tarfile.TarInfo(path)
+    entry.size, entry.mode, entry.uid, entry.gid = len(content), mode, owner, owner
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def _add_folder(tar: tarfile.TarFile, path: str, mode: int) -> None:
+    entry = tarfile.TarInfo(path)
+    entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, mode, UID, UID
+    tar.addfile(entry)
+
+
+def create(
+    docker: Docker, layout: Layout, host: LabHost, image: str, shared: dict[str, Path], seed: bytes
+) -> None:
+    """Make the container with its volumes, cables and files; it is not started yet."""
+    for name in VOLUMES:
+        docker("volume", "create", "--label", f"{LABEL}={layout.name}", volume(host, name))
+    docker(*create_argv(layout, host, image, shared, forbidden_capabilities()))
+    for nic in host.nics:
+        if nic.netdev != MANAGEMENT:
+            docker("network", "connect", "--ip", nic.address, nic.network, host.container)
+    docker("cp", "-", f"{host.container}:/", stdin=seed)
+
+
+def wait_until_up(docker: Docker, host: LabHost) -> None:
+    """Up is: sshd greets on the management address and the host's own docker answers."""
+    until(
+        lambda: ssh_greets(host.address),
+        seconds=BOOT_SECONDS,
+        what=f"{host.name}: sshd at {host.address} answers",
+        hint=f"docker logs {host.container}; docker exec {host.container} journalctl -b",
+    )
+    until(
+        lambda: docker_answers(docker, host),
+        seconds=BOOT_SECONDS,
+        what=f"{host.name}: its docker engine answers",
+        hint=f"docker exec {host.container} journalctl -u docker",
+    )
+
+
+def ssh_greets(address: str, seconds: float = 2) -> bool:
+    """Whether a daemon (not only a kernel with an open port) is behind port 22."""
+    try:
+        with socket.create_connection((address, 22), timeout=seconds) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def docker_answers(docker: Docker, host: LabHost) -> bool:
+    try:
+        docker.inside(host.container, "docker", "info", "--format", "{{.ID}}", timeout=20)
+    except (CommandFailed, NoPatience):
+        return False
+    return True
+
+
+def load_tree_image(docker: Docker, host: LabHost) -> None:
+    """Give the host's own engine the image that ranks run in."""
+    docker.inside(host.container, "docker", "load", "--quiet", stdin=image_archive())
+    docker.inside(host.container, "docker", "image", "inspect", "--format", "{{.Id}}", IMAGE)

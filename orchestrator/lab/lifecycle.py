@@ -1,0 +1,313 @@
+"""Brings a lab up and takes it down, and looks afterwards that it is what it should be."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import Failed, OrchError, Refused
+from orchestrator.lab import inventory, records
+from orchestrator.lab.command import run
+from orchestrator.lab.docker import (
+    Docker,
+    ensure_gone,
+    own_engine,
+    own_folder,
+    running_engines,
+    start_own_engine,
+    stop_own_engine,
+)
+from orchestrator.lab.home import Home
+from orchestrator.lab.host import (
+    LABEL,
+    create,
+    load_tree_image,
+    seed_archive,
+    shared_folders,
+    wait_until_up,
+)
+from orchestrator.lab.keys import KeyPair, known_hosts_line, new_key
+from orchestrator.lab.layout import LabHost, Layout, Segment, free_base, lay_out
+from orchestrator.lab.progress import Progress
+from orchestrator.lab.setup import Pieces, set_up
+
+AT_ONCE = (
+    4  # hosts started at the same time: more only makes each of them slower on a small machine
+)
+WRITTEN = ("inventory.yaml", inventory.KEY, f"{inventory.KEY}.pub", inventory.KNOWN_HOSTS)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for."""
+
+    name: str
+    hosts: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    folder: Path
+    like: dict[str, Any] | None = None
+
+
+def bring_up(home: Home, wish: Wish, progress: Progress) -> records.Record:
+    """Return the record of a lab that is up; one that is up already in this shape is left alone."""
+    with home.lock(f"lab-{wish.name}"):
+        known = records.load(home, wish.name)
+        if known is not None and known.complete:
+            return _keep(home, known, wish, progress)
+        if known is not None or labelled(home, wish.name):
+            progress.note(f"lab {wish.name} was left half made: starting over")
+            _remove(home, wish.name, progress)
+        pieces = set_up(home, progress)
+        record = _claim(home, pieces.docker, wish)
+        try:
+            _build(home, record, wish, pieces, progress)
+        except BaseException:
+            progress.note(f"lab {wish.name} did not come up: removing it")
+            _remove(home, wish.name, progress)
+            raise
+        record.complete = True
+        records.save(home, record)
+    return record
+
+
+def _keep(home: Home, known: records.Record, wish: Wish, progress: Progress) -> records.Record:
+    hosts = tuple(host.name for host in known.layout.hosts)
+    if (hosts, known.layout.segments) != (wish.hosts, wish.segments):
+        raise Refused(
+            f"lab {wish.name} is there already, with other hosts or cables",
+            hint=f"orch lab down --name {wish.name}, or another --name for this one",
+        )
+    docker = engine_of(home, wish.name)
+    running = set(
+        docker.lines("ps", "--filter", f"label={LABEL}={wish.name}", "--format", "{{.Names}}")
+    )
+    for host in known.layout.hosts:
+        if host.container not in running:
+            progress.note(f"{host.name} is off: starting it")
+            docker("start", host.container)
+        wait_until_up(docker, host)
+    progress.note(f"lab {wish.name} is up already")
+    return known
+
+
+def _claim(home: Home, docker: Docker, wish: Wish) -> records.Record:
+    """Choose networks that nobody uses, and write them down before anything is made."""
+    with home.lock("networks"):
+        taken = [*machine_networks(), *docker_networks(docker), *inventory_pools(wish)]
+        others = (records.load(home, name) for name in records.names(home))
+        taken += [other.layout.base for other in others if other is not None]
+        layout = lay_out(wish.name, wish.hosts, wish.segments, free_base(taken))
+        record = records.Record(
+            layout, wish.folder.absolute(), like="" if wish.like is None else "yes"
+        )
+        records.save(home, record)
+    return record
+
+
+def machine_networks() -> list[str]:
+    """Where this machine's own routes and addresses lead."""
+    found = []
+    for route in json.loads(run(["ip", "-json", "-4", "route", "show", "table", "all"])):
+        if route.get("dst", "default") != "default":
+            found.append(str(route["dst"]))
+    return found
+
+
+def docker_networks(docker: Docker) -> list[str]:
+    names = docker.lines("network", "ls", "--quiet")
+    configs = [
+        config
+        for network in docker.inspect("network", *names)
+        for config in (network.get("IPAM") or {}).get("Config") or []
+    ]
+    return [str(config["Subnet"]) for config in configs if "Subnet" in config]
+
+
+def inventory_pools(wish: Wish) -> list[str]:
+    return [inventory.pool_of(wish.like or {})]
+
+
+def _build(
+    home: Home, record: records.Record, wish: Wish, pieces: Pieces, progress: Progress
+) -> None:
+    layout, docker = record.layout, pieces.docker
+    user = new_key(f"orch-lab-{layout.name}")
+    own = {host.name: new_key(host.name) for host in layout.hosts}
+    with progress.timed(f"lab {layout.name}: {len(layout.hosts)} hosts"):
+        for network in layout.networks:
+            docker(
+                "network", "create", "--label", f"{LABEL}={layout.name}", "--subnet", network.subnet,
+                "--opt", f"com.docker.network.driver.mtu={network.mtu}",
+                "--opt", "com.docker.network.bridge.enable_ip_masquerade="
+                + ("true" if network is layout.networks[0] else "false"),
+                network.name,
+            )  # fmt: skip
+
+        def one(host: LabHost) -> None:
+            gateway = str(ipaddress.ip_network(layout.networks[0].subnet)[1])
+            seed = seed_archive(layout, host, own[host.name], user, pieces.models, gateway)
+            create(
+                docker,
+                layout,
+                host,
+                pieces.image,
+                shared_folders(pieces.engine, pieces.llama),
+                seed,
+            )
+            docker("start", host.container)
+            wait_until_up(docker, host)
+            load_tree_image(docker, host)
+
+        for_each(layout.hosts, one)
+    write_files(record, wish, user, own)
+
+
+def for_each(hosts: Sequence[LabHost], work: Callable[[LabHost], None]) -> None:
+    """Do something on all hosts at once; every failure is told, not only the first."""
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        jobs = {host.name: pool.submit(work, host) for host in hosts}
+    failed = {name: job.exception() for name, job in jobs.items() if job.exception() is not None}
+    for error in failed.values():
+        if not isinstance(error, OrchError) and error is not None:
+            raise error
+    if failed:
+        raise Failed("; ".join(f"{name}: {error}" for name, error in failed.items()))
+
+
+def write_files(record: records.Record, wish: Wish, user: KeyPair, own: dict[str, KeyPair]) -> None:
+    """Write the inventory, the key and the host keys that go with it."""
+    folder, layout = record.folder, record.layout
+    folder.mkdir(parents=True, exist_ok=True)
+    key = folder / inventory.KEY
+    key.unlink(missing_ok=True)
+    key.touch(mode=0o600)
+    key.write_bytes(user.private)
+    (folder / f"{inventory.KEY}.pub").write_text(user.public)
+    lines = [known_hosts_line(host.address, own[host.name]) for host in layout.hosts]
+    (folder / inventory.KNOWN_HOSTS).write_text("".join(lines))
+    made = (
+        inventory.document(layout)
+        if wish.like is None
+        else inventory.rehearsal_of(wish.like, layout)
+    )
+    (folder / "inventory.yaml").write_text(inventory.text(layout.name, made))
+
+
+def engine_of(home: Home, name: str) -> Docker:
+    """The docker engine in which a lab lives, starting ours again if it is not running."""
+    for docker in running_engines(home):
+        if docker.lines("ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}"):
+            return docker
+    if (own_folder(home) / "data").exists() and not own_engine(home).answers():
+        docker = start_own_engine(home)
+        if docker.lines("ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}"):
+            return docker
+    raise Refused(f"there is no lab {name} on this machine", hint="orch lab ls; orch lab up")
+
+
+def labelled(home: Home, name: str) -> bool:
+    return any(_things(docker, name)[kind] for docker in running_engines(home) for kind in KINDS)
+
+
+KINDS = ("container", "network", "volume")
+
+
+def _things(docker: Docker, name: str) -> dict[str, list[str]]:
+    """What of a lab is in an engine, by its label."""
+    label = ("--filter", f"label={LABEL}={name}")
+    return {
+        "container": docker.lines("container", "ls", "--all", "--quiet", *label),
+        "network": docker.lines("network", "ls", "--quiet", *label),
+        "volume": docker.lines("volume", "ls", "--quiet", *label),
+    }
+
+
+def take_down(home: Home, name: str, progress: Progress) -> None:
+    """Remove a lab and everything it put on this machine, then look; Failed names what is left."""
+    with home.lock(f"lab-{name}"):
+        if records.load(home, name) is None and name not in records.names(home):
+            if not labelled(home, name):
+                raise Refused(f"there is no lab {name} on this machine", hint="orch lab ls")
+        with progress.timed(f"removing lab {name}"):
+            _remove(home, name, progress)
+
+
+def _remove(home: Home, name: str, progress: Progress) -> None:
+    record = records.load(home, name)
+    if (own_folder(home) / "data").exists() and not own_engine(home).answers():
+        start_own_engine(home)  # its containers and volumes can only be removed while it runs
+    left: list[str] = []
+    for docker in running_engines(home):
+        for kind, found in _things(docker, name).items():
+            left += ensure_gone(docker, kind, found)
+        left += [
+            f"{kind} {item}" for kind, items in _things(docker, name).items() for item in items
+        ]
+    if record is not None:
+        left += _remove_files(record)
+    if left:
+        raise Failed(f"lab {name} is not gone: {'; '.join(left)}", hint="run it again")
+    records.forget(home, name)
+    stop_engine_if_unused(home, progress)
+
+
+def _remove_files(record: records.Record) -> list[str]:
+    """Remove the files that we wrote, and their folders where nothing else is in them."""
+    for name in WRITTEN:
+        (record.folder / name).unlink(missing_ok=True)
+    for folder in (record.folder, *list(record.folder.parents)[:2]):
+        if folder.name not in (record.layout.name, "lab", ".orch") or not folder.exists():
+            break
+        if any(folder.iterdir()):
+            break
+        folder.rmdir()
+    return [str(record.folder / name) for name in WRITTEN if (record.folder / name).exists()]
+
+
+def stop_engine_if_unused(home: Home, progress: Progress) -> None:
+    """Stop the engine that we started when no lab and no container needs it any more."""
+    with home.lock("docker"):
+        docker = own_engine(home)
+        if not docker.answers() or records.names(home):
+            return
+        if docker.lines("ps", "--all", "--quiet"):
+            progress.note("our docker engine keeps running: there are other containers in it")
+            return
+        stop_own_engine(home)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One lab as `orch lab ls` shows it."""
+
+    name: str
+    hosts: dict[str, str]
+    folder: str
+    faults: dict[str, list[str]]
+
+
+def list_labs(home: Home) -> list[Seen]:
+    """Every lab that this machine remembers or that an engine holds."""
+    states: dict[str, dict[str, str]] = {name: {} for name in records.names(home)}
+    for docker in running_engines(home):
+        shown = docker(
+            "ps", "--all", "--filter", f"label={LABEL}",
+            "--format", "{{.Label \"orch.lab\"}} {{.Label \"orch.lab.host\"}} {{.State}}",
+        )  # fmt: skip
+        for line in shown.splitlines():
+            lab, host, state = line.split()
+            states.setdefault(lab, {})[host] = state
+    return [_seen(home, name, hosts) for name, hosts in sorted(states.items())]
+
+
+def _seen(home: Home, name: str, hosts: dict[str, str]) -> Seen:
+    record = records.load(home, name)
+    if record is None:
+        return Seen(name, hosts, "", {})
+    ordered = {host.name: hosts.get(host.name, "missing") for host in record.layout.hosts}
+    return Seen(name, ordered, str(record.folder), record.faults)

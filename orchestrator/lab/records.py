@@ -1,0 +1,69 @@
+"""What this machine remembers of its labs: one record each, beside what docker's labels say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.lab.command import remove_tree
+from orchestrator.lab.home import Home
+from orchestrator.lab.layout import Layout, from_json
+
+
+@dataclass
+class Record:
+    """A lab: its layout, where its files were written, which faults are in it, whether it came up."""
+
+    layout: Layout
+    folder: Path
+    like: str = ""
+    complete: bool = False
+    faults: dict[str, list[str]] = field(default_factory=dict)  # host: what is broken
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "layout": self.layout.as_json(),
+            "folder": str(self.folder),
+            "like": self.like,
+            "complete": self.complete,
+            "faults": self.faults,
+        }
+
+
+def path_of(home: Home, name: str) -> Path:
+    return home.path / "labs" / name / "lab.json"
+
+
+def save(home: Home, record: Record) -> None:
+    path = path_of(home, record.layout.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(record.as_json(), indent=1))
+    fresh.replace(path)
+
+
+def load(home: Home, name: str) -> Record | None:
+    """The record of a lab, or None; one that can't be read counts as none, because labels find the rest."""
+    try:
+        data = json.loads(path_of(home, name).read_text())
+        return Record(
+            from_json(data["layout"]),
+            Path(data["folder"]),
+            data["like"],
+            data["complete"],
+            data["faults"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def forget(home: Home, name: str) -> None:
+    folder = path_of(home, name).parent
+    if folder.exists():
+        remove_tree(folder)
+
+
+def names(home: Home) -> list[str]:
+    return sorted(folder.name for folder in (home.path / "labs").iterdir() if folder.is_dir())

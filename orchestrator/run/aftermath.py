@@ -1,0 +1,74 @@
+"""After a run: what answers, what is still up; and for a failed start, evidence first, then away with it.
+
+Only a gang that this run started is taken down again; what was up before is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from orchestrator.contracts import Hosts, Step
+from orchestrator.plan.graph import ordered
+from orchestrator.run.converge import Aftermath, Toolbox, survey
+from orchestrator.run.events import Served
+from orchestrator.run.evidence import gather
+from orchestrator.run.executor import Executor, Outcome
+from orchestrator.run.journal import runs_folder
+from orchestrator.spec.models import Cluster
+from orchestrator.steps.down import down_steps
+
+
+def clean_up(
+    cluster: Cluster,
+    steps: Mapping[str, Step],
+    outcome: Outcome,
+    tools: Toolbox,
+    hosts: Hosts,
+    redact: Callable[[str], str],
+) -> Aftermath:
+    """Evidence of every deployment that failed after it was started; then its ranks go."""
+    found = Aftermath()
+    for scope in failed_starts(cluster, steps, outcome):
+        folder = runs_folder().parent / "evidence" / tools.bus.run / scope
+        evidence = gather(cluster, cluster.deployments[scope], hosts, folder, redact)
+        found.causes += evidence.causes
+        found.evidence = str(folder)
+        _take_down(cluster, scope, tools)
+    if found.causes:
+        found.hint = f"{found.causes[0].cause}: {found.causes[0].remedy}"
+    return found
+
+
+def failed_starts(cluster: Cluster, steps: Mapping[str, Step], outcome: Outcome) -> Iterable[str]:
+    """Deployments of which this run started a rank and which then failed."""
+    started = {steps[one].scope for one in outcome.changed if "/rank/" in one}
+    failed = {steps[one].scope for one in outcome.errors}
+    lost = {steps[one].scope for one, state in outcome.states.items() if state == "skipped"}
+    return [name for name in cluster.deployments if name in started and name in failed | lost]
+
+
+def _take_down(cluster: Cluster, scope: str, tools: Toolbox) -> None:
+    """A failed start gets `down`'s steps, for this deployment alone."""
+    steps = ordered(step for step in down_steps(cluster, {}) if step.scope == scope)
+    decision = survey(steps, tools.world)
+    tools.bus.note(f"{scope} failed: its ranks are stopped again, their logs are kept")
+    Executor(
+        steps,
+        tools.world,
+        tools.apply,
+        tools.bus,
+        skip=decision.plan.pruned,
+        clock=tools.clock,
+    ).run()
+
+
+def served(cluster: Cluster, names: Iterable[str]) -> list[Served]:
+    """How to ask the deployments that answered."""
+    found = []
+    for name in names:
+        deployment = cluster.deployments[name]
+        host = cluster.hosts[deployment.head]
+        address = deployment.endpoint.advertise or ("127.0.0.1" if host.local else host.address)
+        model = deployment.profile.served_name or deployment.profile.model
+        found.append(Served(name, f"http://{address}:{deployment.port}", model))
+    return found

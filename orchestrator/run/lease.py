@@ -1,0 +1,248 @@
+"""Leases: the lock on each host that a run changes, kept on the host and judged by its clock.
+
+A lease is a small file beside the lock file that every mutating script holds (`framing.STATE`). Its
+token fences: a script that carries another one does nothing. Each script here locks by itself and
+has the same effect when it is sent twice, so none of them is marked as mutating.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.errors import Unknown
+from orchestrator.framing import STATE
+from orchestrator.script import Command, Raw, Result, Script, Sh, sh
+
+SECONDS = 300  # how long a lease lasts if nobody renews it
+WAIT = 30  # seconds for a script that still runs
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who asks for leases: one run of one client."""
+
+    owner: str  # tom@laptop
+    run: str
+    client: str  # tells this machine, and this boot of it, from others
+    pid: int
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+
+
+@dataclass(frozen=True)
+class LeaseState:
+    """A lease as the host has it. Times are the host's clock, in seconds since the epoch."""
+
+    token: str
+    since: int
+    until: int
+    owner: str
+    run: str
+    client: str
+    pid: int
+    now: int
+    directory: str
+
+    @property
+    def expired(self) -> bool:
+        return self.until < self.now
+
+    def __str__(self) -> str:
+        times = f"since {_clock(self.since, self.now)}, until {_clock(self.until, self.now)}"
+        return f"{self.owner} (run {self.run}) {times}"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A query: who holds the host; None where nobody does. An expired one is shown as such."""
+
+    def ask(self) -> Script:
+        return Script({"lease": Command(show(), timeout=10)})
+
+    def parse(self, results: Mapping[str, Result]) -> LeaseState | None:
+        return parse_lease(results["lease"])
+
+
+def myself(run: str) -> Holder:
+    """This process, asking for leases."""
+    return Holder(
+        owner=f"{getpass.getuser()}@{socket.gethostname()}",
+        run=run,
+        client=_client(),
+        pid=os.getpid(),
+    )
+
+
+def _client() -> str:
+    """Differs between machines, boots and containers, so that a pid means something."""
+    parts = [socket.gethostname()]
+    for path in ("/etc/machine-id", "/proc/sys/kernel/random/boot_id"):
+        try:
+            parts.append(Path(path).read_text())
+        except OSError:
+            parts.append("")
+    try:
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    except OSError:
+        parts.append("")
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+# --- scripts ------------------------------------------------------------------------------------
+
+_STATE = Sh(STATE)
+_LOAD = sh("""
+now=$(date +%s) t= s= u= o= r= c= p=
+[ ! -r "$S/lease" ] || { read -r _ t; read -r _ s; read -r _ u; read -r _ o; read -r _ r
+read -r _ c; read -r _ p; } <"$S/lease"
+show() { printf 'now %s\\ndirectory %s\\n' "$now" "$S"; [ ! -r "$S/lease" ] || cat "$S/lease"; }
+past() { printf '%s\\t%s\\t%s\\t%s\\t%s\\n' "$now" "$1" "$o" "$r" "$2" >>"$S/history"; }
+""")
+# The file of the lease has a lock of its own, so that it can be renewed while a long script runs.
+_EDIT = sh("""
+: 2>/dev/null >>"$S/lease.lock" || { echo "$S is root's, and this account has no sudo" >&2; exit 5; }
+exec 8<"$S/lease.lock"
+i=0; until flock -n 8; do i=$((i+1)); [ "$i" -le 50 ] || exit 4; sleep 0.2 || sleep 1; done
+""")
+# Whoever takes a host waits for what still runs there, like a ghost of a lost connection.
+_QUIET = sh(
+    """
+exec 9<"$S/lock"
+i=0; until flock -n 9; do i=$((i+1)); [ "$i" -le {} ] || exit 4; sleep 0.2 || sleep 1; done
+""",
+    WAIT * 5,
+)
+HELD, BUSY, LOST = 3, 4, 6  # exit codes of the scripts below
+
+
+def _write(holder: Holder, seconds: int) -> Sh:
+    return sh(
+        """
+( umask 022; printf 'token %s\\nsince %s\\nuntil %s\\nowner %s\\nrun %s\\nclient %s\\npid %s\\n' \
+{} "$s" "$((now + {}))" {} {} {} {} >"$S/lease.new" ) && mv -f "$S/lease.new" "$S/lease" || exit 1
+show
+""",
+        holder.token,
+        seconds,
+        _word(holder.owner),
+        _word(holder.run),
+        holder.client,
+        holder.pid,
+    )
+
+
+def acquire(holder: Holder, seconds: int = SECONDS, over: str = "") -> Sh:
+    """Take the lease if it is free, expired, ours already, or has the token `over` (a dead run)."""
+    return sh(
+        """{}{}{}{}
+if [ "$t" = {} ]; then :
+elif [ -z "$t" ]; then s=$now
+elif [ "$u" -lt "$now" ]; then past expired ""; s=$now
+elif [ "$t" = {} ]; then past 'taken over' 'its process has ended'; s=$now
+else show; exit 3; fi
+{}""",
+        Raw(_STATE),
+        Raw(_QUIET),
+        Raw(_EDIT),
+        Raw(_LOAD),
+        holder.token,
+        over,
+        Raw(_write(holder, seconds)),
+    )
+
+
+def renew(holder: Holder, seconds: int = SECONDS) -> Sh:
+    """Move the lease's end; only while it is still ours, expired or not."""
+    return sh(
+        """{}{}{}
+[ "$t" = {} ] || { show; exit 6; }
+{}""",
+        Raw(_STATE),
+        Raw(_EDIT),
+        Raw(_LOAD),
+        holder.token,
+        Raw(_write(holder, seconds)),
+    )
+
+
+def release(holder: Holder) -> Sh:
+    """Give the lease back if it is ours; if it is not, there is nothing to do."""
+    return sh(
+        """{}{}{}
+[ "$t" != {} ] || rm -f "$S/lease"
+""",
+        Raw(_STATE),
+        Raw(_EDIT),
+        Raw(_LOAD),
+        holder.token,
+    )
+
+
+def break_lease(by: str, reason: str) -> Sh:
+    """Remove whoever's lease there is, and keep who, when and why in the host's history."""
+    return sh(
+        """{}{}{}
+show
+[ -z "$t" ] || { past {} {}; rm -f "$S/lease"; }
+""",
+        Raw(_STATE),
+        Raw(_EDIT),
+        Raw(_LOAD),
+        _word(f"broken by {by}"),
+        _word(reason),
+    )
+
+
+def show() -> Sh:
+    """Show the lease. Reads only: a rename replaces the file, so that half of one is never seen."""
+    return sh("""{}{}show\n""", Raw(Sh(_WHERE)), Raw(_LOAD))
+
+
+_WHERE = STATE.rsplit("[ -e", 1)[0]  # where the state folder is, without making it
+
+
+def _word(text: str) -> str:
+    """One line without tabs: what the files' format can hold."""
+    return " ".join(text.split())
+
+
+def parse_lease(result: Result) -> LeaseState | None:
+    """The lease that a script showed; None where there is none."""
+    facts = dict(line.split(" ", 1) for line in result.text.splitlines() if " " in line)
+    if "now" not in facts or "directory" not in facts:
+        raise Unknown(f"the lease can't be read (exit code {result.rc}): {last_line(result)}")
+    if "token" not in facts:
+        return None
+    try:
+        return LeaseState(
+            token=facts["token"],
+            since=int(facts["since"]),
+            until=int(facts["until"]),
+            owner=facts["owner"],
+            run=facts["run"],
+            client=facts["client"],
+            pid=int(facts["pid"]),
+            now=int(facts["now"]),
+            directory=facts["directory"],
+        )
+    except (KeyError, ValueError) as error:
+        raise Unknown(f"the lease can't be read: {error!r}") from error
+
+
+def last_line(result: Result) -> str:
+    lines = result.err.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def _clock(at: int, now: int) -> str:
+    when = time.localtime(at)
+    if time.localtime(now)[:3] == when[:3]:
+        return time.strftime("%H:%M", when)
+    return time.strftime("%Y-%m-%d %H:%M", when)

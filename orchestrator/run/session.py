@@ -1,0 +1,129 @@
+"""Wires a run to real hosts: how facts are read, how a step is sent, how hosts are held."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from orchestrator.contracts import Hosts, Step, World
+from orchestrator.errors import CommandFailed, OrchError, OutcomeUnknown, Unreachable
+from orchestrator.framing import Held
+from orchestrator.hosts.reader import apply_and_read, read
+from orchestrator.run.events import Bus
+from orchestrator.run.lease import Leases, myself
+from orchestrator.run.retry import retrying
+from orchestrator.run.world import HostAnswers, LiveWorld, Reads
+from orchestrator.script import Result, Script
+
+
+def host_reader(hosts: Hosts) -> Callable[[Reads], World]:
+    """Asks hosts anew, one script per host, all at once. An unreachable host answers with that error."""
+
+    def reader(wanted: Reads) -> World:
+        reading = read(hosts, wanted)
+        lost = {host: _lost(host, error, wanted) for host, error in reading.errors.items()}
+        return {**reading, **lost}
+
+    return reader
+
+
+def _lost(host: str, error: OrchError, wanted: Reads) -> HostAnswers:
+    answers = HostAnswers(host)
+    answers.answers = {query: error for where, query in wanted if where == host}
+    return answers
+
+
+@dataclass
+class HostApplier:
+    """Sends a step's script with the step's own reads behind it: one round trip."""
+
+    hosts: Hosts
+    world: LiveWorld
+    bus: Bus
+    cancel: threading.Event
+
+    def __call__(self, step: Step, script: Script) -> None:
+        if step.host is None:
+            raise TypeError(f"{step.id} has no host to apply to")
+        host = step.host
+        here = frozenset(read for read in step.reads if read[0] == host)
+        again = retrying(
+            step.patience.retry if step.patience.retry != "none" else "connect",
+            self.cancel,
+            lambda error, attempt, wait: self.bus.retrying(step, error, attempt, wait),
+        )
+        try:
+            results, answers = again(
+                apply_and_read, self.hosts, host, script, [query for _, query in here]
+            )
+        except OutcomeUnknown:
+            self.world.read(
+                step.reads
+            )  # look; the check that follows decides, nothing is repeated blindly
+            return
+        _raise_failed(step, script, results)
+        self.world.take(here, {host: answers})
+        self.world.read(step.reads - here)
+
+
+def _raise_failed(step: Step, script: Script, results: Mapping[str, Result]) -> None:
+    for name in script.commands:
+        result = results.get(name)
+        if result is None or result.rc != 0:
+            raise _failure(step, name, result)
+
+
+def _failure(step: Step, name: str, result: Result | None) -> CommandFailed:
+    if result is None:
+        return CommandFailed(f"{name!r} was not run", host=step.host, step=step.id)
+    if result.rc in (124, 137):
+        return CommandFailed(
+            f"{name!r} took longer than its limit and was ended (exit {result.rc})",
+            host=step.host,
+            step=step.id,
+        )
+    said = (result.err.strip() or result.out.strip()).decode(errors="replace")
+    tail = "; ".join(said.splitlines()[-3:])[-400:]
+    return CommandFailed(
+        f"{name!r} failed (exit {result.rc}): {tail or 'it said nothing'}",
+        host=step.host,
+        step=step.id,
+    )
+
+
+def host_leases(
+    hosts: Hosts, held: dict[str, Held], bus: Bus, cancel: threading.Event
+) -> Callable[[frozenset[str]], AbstractContextManager[None]]:
+    """Takes the leases of a run on all hosts or on none, renews them, gives them back."""
+
+    def lost(host: str, error: OrchError) -> None:
+        bus.lease(host, "lost", why=str(error))
+        cancel.set()
+
+    @contextmanager
+    def hold(names: frozenset[str]) -> Iterator[None]:
+        leases = Leases(hosts, held, myself(bus.run), on_lost=lost)
+        for host, lease in leases.acquire(sorted(names)).items():
+            bus.lease(host, "taken", owner=lease.owner, since=lease.since, until=lease.until)
+        leases.start()
+        try:
+            yield
+        finally:
+            leases.release()
+
+    return hold
+
+
+def unreachable(world: LiveWorld, reads: Reads) -> Mapping[str, Unreachable]:
+    """Hosts that could not be reached when they were last read."""
+    found: dict[str, Unreachable] = {}
+    for host, query in reads:
+        try:
+            world[host].get(query)
+        except Unreachable as error:
+            found[host] = error
+        except OrchError:
+            continue
+    return found

@@ -1,0 +1,130 @@
+"""What stays on the screen when a run has ended: where to ask, or what failed and what to type."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.text import Text
+
+from orchestrator.run.record import Record, StepRecord, span
+
+MAX_FAILURES = 20  # the rest is in `orch runs show`
+
+
+def summary(record: Record) -> list[Text]:
+    """The closing lines of a run, without the tree of stages."""
+    lines = [Text()]
+    lines.extend(
+        Text.assemble(("warning: ", "yellow"), _at(note.host), note.text)
+        for note in record.notes
+        if note.data.get("severity") == "warning"
+    )
+    lines.extend(_failures(record))
+    lines.extend(_served(record))
+    lines.append(_verdict(record))
+    lines.extend(_after_failure(record))
+    return lines
+
+
+def _verdict(record: Record) -> Text:
+    counts = record.counts()
+    changed = counts.get("changed", 0)
+    took = span(record.seconds)
+    if record.outcome == "done":
+        did = f"{changed} steps changed" if changed else "nothing to change"
+        return Text.assemble(("✔ ", "bold green"), (_what(record), "bold"), f"  {did}, {took}")
+    failed = counts.get("failed", 0) + counts.get("refused", 0)
+    parts = [f"{failed} failed"] if failed else []
+    skipped = counts.get("skipped", 0)
+    parts += [f"{skipped} skipped"] if skipped else []
+    parts += [f"{changed} changed", took]
+    outcome = record.outcome or "cut short"
+    line = Text.assemble(("✘ ", "bold red"), (f"{_what(record)}: {outcome}", "bold"))
+    line.append("  " + ", ".join(parts))
+    if not failed and record.text not in ("", outcome):
+        line.append(f"\n  {record.text}")
+    return line
+
+
+def _what(record: Record) -> str:
+    return f"{record.verb} {record.cluster}".strip() or record.run
+
+
+def _at(host: str | None) -> str:
+    return f"{host}: " if host else ""
+
+
+def _failures(record: Record) -> Iterator[Text]:
+    failures, blamed = record.failures, record.blamed()
+    for step in failures[:MAX_FAILURES]:
+        yield from failure_lines(step)
+        if blamed[step.id]:
+            yield Text.assemble("  stopped   ", (_names(blamed[step.id]), "dim"))
+    if len(failures) > MAX_FAILURES:
+        yield Text(f"… and {len(failures) - MAX_FAILURES} more: orch runs show {record.run}")
+    if failures:
+        yield Text()
+
+
+def failure_lines(step: StepRecord) -> Iterator[Text]:
+    """One failure: what, on which host, why, what to do, where the evidence is."""
+    word = "refused" if step.state == "refused" else "failed"
+    yield Text.assemble(
+        (f"✘ {word}  ", "bold red"), (step.id, "bold"), f"  on {step.host}" if step.host else ""
+    )
+    why = step.why.strip().splitlines() or [step.error or "no reason was given"]
+    yield Text.assemble("  why       ", why[0])
+    for line in why[1:]:
+        yield Text(f"            {line}")
+    if step.hint:
+        yield Text.assemble("  hint      ", (step.hint, "cyan"))
+    if step.evidence:
+        yield Text(f"  evidence  {step.evidence}")
+
+
+def _names(steps: list[StepRecord]) -> str:
+    shown = ", ".join(step.id for step in steps[:4])
+    return shown if len(steps) <= 4 else f"{shown} and {len(steps) - 4} more"
+
+
+def _served(record: Record) -> Iterator[Text]:
+    for served in record.served:
+        yield Text.assemble(
+            ("● ", "green"),
+            (str(served["deployment"]), "bold"),
+            "  ",
+            (str(served["url"]), "cyan underline"),
+            f"  {served.get('model', '')}",
+        )
+        if served.get("answer"):
+            yield Text.assemble("  it said   ", (" ".join(str(served["answer"]).split()), "italic"))
+        yield Text(f"  {curl(served)}")
+        yield Text()
+
+
+def curl(served: Mapping[str, Any]) -> str:
+    """A command line that asks the deployment, ready to paste."""
+    url = str(served["url"]).rstrip("/") + str(served.get("path") or "/v1/chat/completions")
+    chat = {"model": served.get("model", ""), "messages": [{"role": "user", "content": "Hello"}]}
+    body = str(served.get("body") or json.dumps(chat, ensure_ascii=False))
+    words = ["curl", shlex.quote(url), "-H", "'Content-Type: application/json'"]
+    if served.get("key"):
+        words += ["-H", f'"Authorization: Bearer {served["key"]}"']
+    return " ".join([*words, "-d", shlex.quote(body)])
+
+
+def _after_failure(record: Record) -> Iterator[Text]:
+    if record.hint:
+        yield Text.assemble("  hint      ", (record.hint, "cyan"))
+    if record.evidence:
+        yield Text(f"  evidence  {record.evidence}")
+    if record.running:
+        ranks = (f"{one['deployment']} on {one['host']}" for one in record.running)
+        yield Text(f"  still up  {', '.join(ranks)}")
+    for number, command in enumerate(record.then):
+        yield Text.assemble("  next      " if number == 0 else "            ", (command, "bold"))
+    if record.outcome != "done":
+        yield Text.assemble("  the run   ", (f"orch runs show {record.run}", "dim"))

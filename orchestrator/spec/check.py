@@ -1,0 +1,171 @@
+"""What the files say against each other: ports, GPUs, sizes, order, subnets. Pure."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from ipaddress import IPv4Network, ip_address
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import OrchError
+from orchestrator.spec import gpus, sizes
+from orchestrator.spec.models import Cluster, Deployment, Finding, SecretRef
+
+
+def check(cluster: Cluster) -> tuple[Finding, ...]:
+    """All findings about placement; paths are those of the files, `deployments.vl.port`."""
+    checks: Sequence[Callable[[Cluster], Iterator[Finding]]] = (
+        _ports,
+        gpus.conflicts,
+        gpus.memory,
+        sizes.check,
+        _order,
+        _subnets,
+        _engines,
+    )
+    found = (finding for one in checks for finding in one(cluster))
+    return tuple(dict.fromkeys(found))
+
+
+def missing(
+    cluster: Cluster, *, wanted: bool, environ: Mapping[str, str] | None = None
+) -> tuple[Finding, ...]:
+    """Secrets that are not set, local files that are not there: errors where they are wanted."""
+    environment = os.environ if environ is None else environ
+    found = (*_secrets(cluster, environment), *_local_files(cluster))
+    severity = "error" if wanted else "warning"
+    return tuple(dict.fromkeys(one.model_copy(update={"severity": severity}) for one in found))
+
+
+def _ports(cluster: Cluster) -> Iterator[Finding]:
+    taken: dict[tuple[str, int], Deployment] = {}
+    for one in cluster.deployments.values():
+        for host, port in _listens(one):
+            other = taken.setdefault((host, port), one)
+            if other is not one:
+                hint = f"port: {{from: {port}}}" if other.origin == one.origin else "take another"
+                yield Finding(
+                    path=f"deployments.{one.origin}.port",
+                    message=f"{one.name} and {other.name} both want port {port} of {host}",
+                    suggestion=hint,
+                )
+
+
+def _listens(one: Deployment) -> Iterator[tuple[str, int]]:
+    """The API is the head's; an RPC port is every other rank's."""
+    yield one.head, one.port
+    if one.profile.rpc_port is not None:
+        for host in one.hosts[1:]:
+            yield host, one.profile.rpc_port
+
+
+def _order(cluster: Cluster) -> Iterator[Finding]:
+    graph = {name: one.after for name, one in cluster.deployments.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        way = [str(name) for name in error.args[1]]
+        first = cluster.deployments[way[0]]
+        yield Finding(
+            path=f"deployments.{first.origin}.after",
+            message=f"each waits for the other: {' → '.join(reversed(way))}",
+        )
+
+
+def _subnets(cluster: Cluster) -> Iterator[Finding]:
+    """A subnet of ours that holds a management address would take the road to that host away."""
+    ours: list[tuple[str, IPv4Network]] = []
+    if any(link.subnets is None for link in cluster.links):
+        ours.append(("network.pool", cluster.pool))
+    for index, link in enumerate(cluster.links):
+        ours += [(f"links.{index}.subnets", one) for one in link.subnets or ()]
+    for name, host in cluster.hosts.items():
+        address = _literal(host.address)
+        for path, network in ours:
+            if address is not None and address in network:
+                yield Finding(
+                    path=path,
+                    message=f"{network} overlaps the management network: {name} is {host.address}",
+                    suggestion="take a range that nothing else uses",
+                )
+
+
+def _literal(address: str) -> Any:
+    try:
+        return ip_address(address)
+    except ValueError:
+        return None
+
+
+def _engines(cluster: Cluster) -> Iterator[Finding]:
+    """What only the engine knows: its flags, its versions, its limits."""
+    # JOIN: `orchestrator.engines.engine` is written elsewhere; once it is there, import it plainly.
+    engine = getattr(importlib.import_module("orchestrator.engines"), "engine", None)
+    if engine is None:
+        return
+    for one in cluster.deployments.values():
+        try:
+            serving = engine(one.profile.engine)
+        except (OrchError, LookupError) as error:
+            yield Finding(
+                path=f"profiles.{one.profile.name}.engine",
+                message=str(error),
+                suggestion=getattr(error, "hint", ""),
+            )
+            continue
+        yield from serving.validate(cluster, one)
+
+
+def _secrets(cluster: Cluster, environ: Mapping[str, str]) -> Iterator[Finding]:
+    for path, secret in _secret_refs(cluster):
+        if secret.env is not None and not environ.get(secret.env):
+            yield Finding(
+                path=path,
+                message=f"the environment variable {secret.env[:60]!r} is not set",
+                suggestion=f"export {secret.env[:60]}=…",
+            )
+        if secret.file is not None and not _is_there(secret.file):
+            yield Finding(path=path, message=f"there is no file {secret.file[:200]!r}")
+
+
+def _secret_refs(cluster: Cluster) -> Iterator[tuple[str, SecretRef]]:
+    for one in cluster.deployments.values():
+        profile = one.profile
+        for name, secret in profile.secrets.items():
+            yield f"profiles.{profile.name}.secrets.{name}", secret
+        if profile.api_key is not None:
+            yield f"profiles.{profile.name}.api_key", profile.api_key
+    for host in cluster.used_hosts:
+        if host.become_password is not None:
+            yield f"hosts.{host.name}.become_password", host.become_password
+
+
+def _local_files(cluster: Cluster) -> Iterator[Finding]:
+    seen: dict[str, set[str]] = defaultdict(set)
+    for one in cluster.deployments.values():
+        profile = one.profile
+        wanted = [
+            (f"mounts.{index}.from", mount.from_)
+            for index, mount in enumerate(profile.mounts)
+            if mount.sync
+        ]
+        if profile.build is not None:
+            wanted.append(("build.dockerfile", profile.build.dockerfile))
+        for place, path in wanted:
+            if path not in seen[profile.name] and not _is_there(path):
+                seen[profile.name].add(path)
+                yield Finding(
+                    path=f"profiles.{profile.name}.{place}",
+                    message=f"there is nothing at {path[:200]!r} on this machine",
+                )
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError):  # a name too long; a home that nobody has
+        return False

@@ -1,0 +1,222 @@
+"""Inventory file → hosts and groups: defaults and kinds merged in, names checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.spec import shape
+from orchestrator.spec.library import Library, Merged, anchor, anchored_secret
+from orchestrator.spec.load import Document, Files
+from orchestrator.spec.merge import is_secret, merge
+from orchestrator.spec.models import (
+    GpuEntry,
+    Host,
+    HostEntry,
+    InventoryFile,
+    Kind,
+    PortSpec,
+    Prepare,
+    PrepareEntry,
+    SecretRef,
+    Ssh,
+)
+
+DEFAULT_KIND = "gpu-host"
+DEFAULT_MODELS = "~/models"
+
+Inventory = Document[InventoryFile]
+
+
+@dataclass(frozen=True)
+class Names:
+    """Hosts and groups by name; those with a finding are only in `known` or `broken`."""
+
+    hosts: Mapping[str, Host]
+    known: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    broken: frozenset[str]
+    complete: bool = (
+        True  # False: the inventory could not be read, so that no name can be called unknown
+    )
+
+
+def resolve(files: Files, inventory: Inventory, kinds: Library[Kind]) -> Names:
+    """All hosts and groups that are right."""
+    said = inventory.said.get("hosts")
+    entries = said if isinstance(said, dict) else {}
+    hosts: dict[str, Host] = {}
+    if inventory.model is not None:
+        if inventory.model.defaults.address is not None:
+            files.add(inventory, ("defaults", "address"), "an address belongs to one host")
+        for name in inventory.model.hosts:
+            host = _host(files, inventory, kinds, name)
+            if host is not None:
+                hosts[name] = host
+        _check_jumps(files, inventory, hosts)
+        _check_addresses(files, inventory, hosts)
+    known = tuple(dict.fromkeys([*map(str, entries), *hosts]))
+    groups = _groups(files, inventory, known)
+    said = inventory.said.get("groups")
+    named = frozenset(said) if isinstance(said, dict) else frozenset()
+    return Names(hosts, known, groups, named - groups.keys())
+
+
+def _host(files: Files, inventory: Inventory, kinds: Library[Kind], name: str) -> Host | None:
+    said = inventory.said
+    merged = merge(said.get("defaults") or {}, said.get("hosts", {}).get(name) or {}, is_secret)
+    kind_name = merged.get("kind", DEFAULT_KIND)
+    own = "kind" in (inventory.data.get("hosts", {}).get(name) or {})
+    at = ("hosts", name, "kind") if own else ("defaults", "kind")
+    kind = _kind(files, kinds, kind_name, inventory, at)
+    if inventory.touched("hosts", name) or inventory.touched("defaults") or kind is None:
+        return None
+    try:
+        entry = HostEntry.model_validate_json(json.dumps(merged), strict=True)
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
+        files.add(inventory, ("hosts", name), f"does not fit together with defaults: {reason}")
+        return None
+    return _built(files, inventory, name, entry, kind)
+
+
+def _kind(
+    files: Files, kinds: Library[Kind], name: Any, inventory: Inventory, at: tuple[str, ...]
+) -> Kind | None:
+    if not isinstance(name, str):
+        return None
+    merged = kinds.get(name, inventory, at)
+    if merged is None or merged.wrong:
+        return None
+    first = merged.chain[0]
+    if merged.data.get("name") != name and first.path.stem == name:
+        files.add(first, ("name",), f"the file is called {name}.yaml", f"write name: {name}")
+        return None
+    return _validated_kind(files, merged)
+
+
+def _validated_kind(files: Files, merged: Merged[Kind]) -> Kind | None:
+    data = shape.strip(Kind, merged.data)
+    try:
+        return Kind.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in reason["loc"])
+        files.add(merged.chain[0], (), f"{place}: {reason['msg']}")
+        return None
+
+
+def _built(
+    files: Files, inventory: Inventory, name: str, entry: HostEntry, kind: Kind
+) -> Host | None:
+    gpus = _gpus(entry)
+    if gpus is not None and len({gpu.index for gpu in gpus}) < len(gpus):
+        files.add(inventory, ("hosts", name, "gpus"), "two GPUs have the same index")
+        return None
+    base = inventory.path.parent.absolute()
+    ports: dict[str, PortSpec] = {**kind.ports, **(entry.ports or {})}
+    return Host(
+        name=name,
+        kind=kind,
+        address=entry.address or name,
+        ssh=_ssh(entry, inventory),
+        gpus=gpus,
+        runtime=entry.runtime or "docker",
+        become=entry.become or "sudo",
+        become_password=_secret(entry.become_password, base),
+        models=entry.models or DEFAULT_MODELS,
+        ports=ports,
+        management=entry.management if entry.management is not None else kind.management,
+        prepare=_prepare(kind.prepare, entry.prepare),
+        install_packages=bool(entry.install_packages),
+        env={key: str(value) for key, value in (entry.env or {}).items()},
+    )
+
+
+def _gpus(entry: HostEntry) -> tuple[GpuEntry, ...] | None:
+    if isinstance(entry.gpus, int):
+        return tuple(GpuEntry(index=index) for index in range(entry.gpus))
+    return entry.gpus
+
+
+def _ssh(entry: HostEntry, inventory: Inventory) -> Ssh:
+    ssh = entry.ssh or Ssh()
+    base = inventory.path.parent.absolute()
+    paths = {key: anchor(getattr(ssh, key), base) for key in ("key", "known_hosts", "config")}
+    return ssh.model_copy(update=paths)
+
+
+def _secret(secret: SecretRef | None, base: Any) -> SecretRef | None:
+    if secret is None:
+        return None
+    return SecretRef(**anchored_secret(secret.model_dump(exclude_none=True), base))
+
+
+def _prepare(kind: Prepare, entry: PrepareEntry | None) -> Prepare:
+    said = entry.model_dump(exclude_none=True) if entry else {}
+    if said.get("read_ahead_kb") is False:
+        said["read_ahead_kb"] = None
+    return kind.model_copy(update=said)
+
+
+def _check_jumps(files: Files, inventory: Inventory, hosts: Mapping[str, Host]) -> None:
+    """A jump host of this inventory must not need itself to be reached."""
+    for name in hosts:
+        seen = [name]
+        jump = hosts[name].ssh.jump
+        while jump is not None and jump in hosts and jump not in seen:
+            seen.append(jump)
+            jump = hosts[jump].ssh.jump
+        if jump == name:
+            way = " → ".join([*seen, name])
+            files.add(inventory, ("hosts", name, "ssh", "jump"), f"jumps in a circle: {way}")
+
+
+def _check_addresses(files: Files, inventory: Inventory, hosts: Mapping[str, Host]) -> None:
+    """Two names for one machine would put both ranks of a gang on it."""
+    seen: dict[tuple[object, ...], str] = {}
+    for name, host in hosts.items():
+        key = (host.address, host.ssh.port, host.ssh.jump)
+        if key in seen:
+            message = f"{seen[key]} has the same address {host.address!r}"
+            files.add(inventory, ("hosts", name, "address"), message)
+        seen.setdefault(key, name)
+
+
+def _groups(
+    files: Files, inventory: Inventory, known: tuple[str, ...]
+) -> Mapping[str, tuple[str, ...]]:
+    """The groups with nothing wrong in them."""
+    groups = inventory.model.groups if inventory.model else {}
+    return {
+        name: members
+        for name, members in groups.items()
+        if _group_is_right(files, inventory, known, name, members)
+        and not inventory.touched("groups", name)
+    }
+
+
+def _group_is_right(
+    files: Files,
+    inventory: Inventory,
+    known: tuple[str, ...],
+    name: str,
+    members: tuple[str, ...],
+) -> bool:
+    before = len(files.findings)
+    if name in known:
+        files.add(inventory, ("groups", name), f"{name!r} is a host as well", key=True)
+    if not members:
+        files.add(inventory, ("groups", name), "names no host")
+    for index, member in enumerate(members):
+        at = ("groups", name, index)
+        if member not in known:
+            hint = shape.did_you_mean(member, known)
+            files.add(inventory, at, f"there is no host {member[:60]!r}", hint)
+        elif member in members[:index]:
+            files.add(inventory, at, f"{member!r} stands twice")
+    return len(files.findings) == before

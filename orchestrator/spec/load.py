@@ -1,0 +1,240 @@
+"""Reads YAML files into models and keeps every finding, so that all are told at once."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator import data as shipped
+from orchestrator.errors import FilesWrong
+from orchestrator.spec import shape, tree, wording
+from orchestrator.spec.models import Finding
+from orchestrator.spec.tree import Node
+
+MAX_BYTES = 1 << 20  # a cluster file is a few KiB; more is a mistake or an attack
+_SALVAGE_ROUNDS = 4
+_STAND_INS: dict[str, Any] = {
+    "version": 1,
+    "name": "unknown",
+    "hosts": {},
+}  # so that the rest is judged too
+
+M = TypeVar("M", bound=BaseModel)
+Path_ = Sequence[str | int]
+
+
+@dataclass(frozen=True)
+class Document(Generic[M]):
+    """A file that was read. `model` is None where too much is wrong to go on with it.
+
+    `data` and `model` leave out what is wrong; `wrong` says where that was, so that what builds on
+    it is not blamed for it.
+    """
+
+    path: Path
+    label: str
+    node: Node
+    data: dict[str, Any]
+    model: M | None
+    wrong: tuple[wording.Path, ...] = ()
+    kind: type[BaseModel] = BaseModel
+
+    @cached_property
+    def said(self) -> dict[str, Any]:
+        """What the file says, nulls included: a null takes away what it builds on."""
+        data = shape.strip(self.kind, self.node.data(), nulls=True)
+        return data if isinstance(data, dict) else {}
+
+    def touched(self, *path: str | int) -> bool:
+        """Whether something at, below or above this path is wrong."""
+        return any(
+            place[: len(path)] == path or path[: len(place)] == place for place in self.wrong
+        )
+
+
+class Files:
+    """What was read so far, and what is wrong with it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.findings: list[Finding] = []
+        self.sources: list[str] = []
+
+    def read(self, path: Path) -> Node | None:
+        """The tree of a file, as far as it is one."""
+        label = shipped.label(path, self.root)
+        text = self._text(path, label)
+        if text is None:
+            return None
+        self.sources.append(label)
+        node, findings = tree.parse(text, label)
+        self.findings.extend(findings)
+        return node
+
+    def check(self, path: Path, node: Node, model: type[M]) -> Document[M]:
+        """The tree as a model; errors become findings."""
+        data = shape.strip(model, node.data())
+        wrong: list[wording.Path] = []
+        value: M | None = None
+        for attempt in range(_SALVAGE_ROUNDS):
+            try:
+                value = model.model_validate_json(json.dumps(data), strict=True)
+                break
+            except ValidationError as error:
+                found = wording.findings(model, node, error)
+                if attempt == 0:
+                    self.findings.extend(finding for _, finding in found)
+                wrong.extend(place for place, _ in found)
+                if not _salvage(model, data, error):
+                    break
+        label = shipped.label(path, self.root)
+        fields = data if isinstance(data, dict) else {}
+        return Document(path, label, node, fields, value, tuple(wrong), model)
+
+    def add(
+        self,
+        document: Document[Any],
+        path: Path_,
+        message: str,
+        suggestion: str = "",
+        *,
+        severity: str = "error",
+        key: bool = False,
+    ) -> None:
+        """A finding at a path of a document; the nearest thing that is there gives the line."""
+        mark = wording.mark_of(document.node, path, key=key)
+        self.findings.append(
+            Finding(
+                severity="warning" if severity == "warning" else "error",
+                message=message,
+                suggestion=suggestion,
+                path=wording.dotted(path),
+                file=mark.file,
+                line=mark.line,
+                column=mark.column,
+            )
+        )
+
+    @property
+    def errors(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    def raise_errors(self) -> None:
+        """FilesWrong with all errors, in the order of the files."""
+        raise_errors(self.errors)
+
+    def _text(self, path: Path, label: str) -> str | None:
+        try:
+            return _read(path)
+        except UnicodeDecodeError as error:
+            at = f"byte {error.start}"
+            message, hint = f"is not UTF-8 text ({at})", "save it as UTF-8"
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            message, hint = f"can't be read: {reason}", ""
+        self.findings.append(
+            Finding(message=message, suggestion=hint, file=label, line=1, column=1)
+        )
+        return None
+
+
+def raise_errors(errors: Sequence[Finding]) -> None:
+    """One exception for all errors; nothing when there are none."""
+    if not errors:
+        return
+    ordered = sorted(dict.fromkeys(errors), key=lambda finding: (finding.file, finding.line))
+    count, files = len(ordered), len({finding.file for finding in ordered})
+    raise FilesWrong(
+        f"{count} error{'s' if count > 1 else ''} in {files} file{'s' if files > 1 else ''}; "
+        "nothing was touched",
+        findings=tuple(ordered),
+    )
+
+
+def _read(path: Path) -> str:
+    """The text of a regular file of bounded size; looked at before it is opened."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a regular file")
+    if status.st_size > MAX_BYTES:
+        raise ValueError(f"{status.st_size} bytes are more than the limit of {MAX_BYTES} (1 MiB)")
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it grew beyond the limit of {MAX_BYTES} bytes (1 MiB)")
+    return content.decode("utf-8-sig")
+
+
+def _salvage(model: type[BaseModel], data: Any, error: ValidationError) -> bool:
+    """Take out what is wrong, so that the rest can be judged as well. False: nothing is left."""
+    if not isinstance(data, dict):
+        return False
+    changed = False
+    for details in error.errors(include_url=False):
+        path = _present(data, details["loc"])
+        if details["type"] == "missing" and len(details["loc"]) == 1:
+            changed |= _stand_in(data, str(details["loc"][0]))
+        elif details["type"] == "extra_forbidden":
+            changed |= _rename_or_remove(model, data, path)
+        else:
+            changed |= _remove(data, path)
+    return changed
+
+
+def _stand_in(data: dict[str, Any], key: str) -> bool:
+    if key not in _STAND_INS:
+        return False
+    data[key] = _STAND_INS[key]
+    return True
+
+
+def _present(data: Any, location: Path_) -> tuple[str, ...]:
+    """The keys of a location that are in the data, up to the first list: lists are judged whole."""
+    path: list[str] = []
+    for part in location:
+        if isinstance(data, dict) and part in data:
+            path.append(str(part))
+            data = data[part]
+        elif isinstance(data, list):
+            break
+    return tuple(path)
+
+
+def _remove(data: dict[str, Any], path: Sequence[str]) -> bool:
+    parent = _parent(data, path)
+    return parent is not None and parent.pop(path[-1], None) is not None
+
+
+def _rename_or_remove(model: type[BaseModel], data: dict[str, Any], path: Sequence[str]) -> bool:
+    """A misspelt key counts as the one that was meant, so that nothing else complains for it."""
+    parent = _parent(data, path)
+    if parent is None or path[-1] not in parent:
+        return False
+    value = parent.pop(path[-1])
+    annotation: Any = model
+    below: Any = data
+    for part in path[:-1]:
+        found = shape.model_for(annotation, below)
+        annotation = shape.fields(found)[part] if found else shape.value_type(annotation) or Any
+        below = below[part]
+    free = [key for key in shape.known_keys(annotation, parent) if key not in parent]
+    meant = shape.close(path[-1], free)
+    if meant is not None:
+        parent[meant] = value
+    return True
+
+
+def _parent(data: dict[str, Any], path: Sequence[str]) -> dict[str, Any] | None:
+    if not path:
+        return None
+    parent: Any = data
+    for part in path[:-1]:
+        parent = parent.get(part) if isinstance(parent, dict) else None
+    return parent if isinstance(parent, dict) else None

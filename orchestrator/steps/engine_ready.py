@@ -1,0 +1,112 @@
+"""Why here: a rank needs a container engine that answers us, has room, and can hand out GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.contracts import Change, Query, Step, World
+from orchestrator.errors import Refused
+from orchestrator.facts.answers import ContainerEngine
+from orchestrator.facts.container_engine import ReadContainerEngine
+from orchestrator.facts.gpus import ReadGpus
+from orchestrator.facts.identity import Identify
+from orchestrator.spec.models import Cluster
+from orchestrator.steps.rights import serving, size_text
+
+# A container writes its layer, its log and its state: an engine with less room fails in odd ways.
+LEAST_FREE_BYTES = 512 * 1024 * 1024
+LEAST_FREE_INODES = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineReady(Step):
+    """Docker or podman answers this user; with GPUs in the host it can hand them out."""
+
+    host: str
+    runtime: str
+    gpus: bool
+
+    def check(self, world: World) -> Change | None:
+        engine = world[self.host].get(ReadContainerEngine(self.runtime))
+        if not engine.usable:
+            raise self.unusable(engine, world)
+        full = self.full(engine)
+        if full:
+            raise Refused(
+                f"{engine.root}, where {self.runtime} keeps its data, is full: {full}",
+                host=self.host,
+                hint=f"on {self.host}: {self.runtime} system df; {self.runtime} image prune",
+            )
+        if self.gpus:
+            found = world[self.host].get(ReadGpus())
+            if not found.gpus:
+                raise Refused(
+                    "nvidia-smi is missing or lists no GPU, and what is placed here wants one",
+                    host=self.host,
+                    hint=f"on {self.host}: nvidia-smi; or `gpus: 0` for a deployment without",
+                )
+            if not (found.toolkit or engine.nvidia):
+                raise Refused(
+                    f"it has GPUs, but no NVIDIA container toolkit to give them to {self.runtime}",
+                    host=self.host,
+                    hint=f"on {self.host}: install nvidia-container-toolkit, then"
+                    " sudo nvidia-ctk runtime configure --runtime=docker"
+                    " && sudo systemctl restart docker",
+                )
+        return None
+
+    def full(self, engine: ContainerEngine) -> str:
+        """What is short; a data folder that can't be looked at is the engine's own concern."""
+        if engine.free_bytes is not None and engine.free_bytes < LEAST_FREE_BYTES:
+            return f"{size_text(engine.free_bytes)} free"
+        if engine.free_inodes is not None and engine.free_inodes < LEAST_FREE_INODES:
+            return f"{engine.free_inodes} inodes free"
+        return ""
+
+    def unusable(self, engine: ContainerEngine, world: World) -> Refused:
+        """Why, and what to type."""
+        if not engine.present:
+            hint = f"on {self.host}: install {self.runtime}, or set `runtime:` of {self.host}"
+            return Refused(f"{self.runtime} is not installed", host=self.host, hint=hint)
+        if "permission denied" in engine.why.lower():
+            user = world[self.host].get(Identify()).user
+            return Refused(
+                f"{self.runtime} refuses {user}: permission denied (not in the docker group)",
+                host=self.host,
+                hint=f"on {self.host}: sudo usermod -aG docker {user}; then log in anew",
+            )
+        return Refused(
+            f"{self.runtime} does not answer: {engine.why}",
+            host=self.host,
+            hint=f"on {self.host}: sudo systemctl start {self.runtime};"
+            f" journalctl -u {self.runtime} -n 50",
+        )
+
+
+def engine_ready_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
+    """For hosts that run ranks in containers."""
+    placed = serving(cluster)
+    for host in cluster.used_hosts:
+        if host.name not in placed or host.runtime == "process":
+            continue
+        wants = any(
+            host.name in one.hosts and one.gpus not in (0, ())
+            for one in cluster.deployments.values()
+        )
+        gpus = wants and not host.kind.logical_gpus and host.gpu_count != 0
+        queries: list[Query[Any]] = [ReadContainerEngine(host.runtime), Identify()]
+        if gpus:
+            queries.append(ReadGpus())
+        yield EngineReady(
+            id=f"{host.name}/engine-ready",
+            role="gate",
+            host=host.name,
+            reads=frozenset((host.name, query) for query in queries),
+            runtime=host.runtime,
+            gpus=gpus,
+        )
+
+
+STAGES = {"engine-ready": engine_ready_steps}

@@ -1,0 +1,141 @@
+"""What all steps of one deployment share: its ranks as they should be, and its containers as they are.
+
+No stage of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.contracts import Change, Query, Rank, Step, World
+from orchestrator.engines import engine
+from orchestrator.errors import Failed
+from orchestrator.facts import ReadContainers, ReadImage
+from orchestrator.facts.answers import Container
+from orchestrator.facts.rank_log import RankLog, ReadRankLog
+from orchestrator.ranks.spec import digest
+from orchestrator.ranks.build import container_name
+from orchestrator.spec.models import Cluster, Deployment
+
+Reads = frozenset[tuple[str, Query[Any]]]
+
+EXITS = {
+    2: "its arguments are wrong",
+    126: "its program can't be executed",
+    127: "its program is not in the image",
+    137: "it was killed, most often for want of memory",
+    139: "it crashed",
+    143: "it was stopped",
+}
+LAST_LINES = 12
+
+
+def ours(cluster: Cluster) -> ReadContainers:
+    return ReadContainers(cluster=cluster.name)
+
+
+def names(cluster: Cluster, deployment: Deployment) -> dict[str, str]:
+    """Container name → host, for each rank."""
+    return {
+        container_name(cluster.name, deployment.name, index): host
+        for index, host in enumerate(deployment.hosts)
+    }
+
+
+def container_reads(cluster: Cluster, deployment: Deployment) -> Reads:
+    return frozenset((host, ours(cluster)) for host in deployment.hosts)
+
+
+def log_reads(cluster: Cluster, deployment: Deployment, lines: int = 40) -> Reads:
+    return frozenset(
+        (host, ReadRankLog(name, lines)) for name, host in names(cluster, deployment).items()
+    )
+
+
+def rank_reads(cluster: Cluster, deployment: Deployment) -> Reads:
+    """What it takes to know the wanted ranks, and to compare them with what runs."""
+    image = ReadImage(reference=deployment.profile.image or "")
+    images = frozenset((host, image) for host in deployment.hosts)
+    own = engine(deployment.profile.engine).reads(cluster, deployment)
+    return own | images | container_reads(cluster, deployment)
+
+
+def found(world: World, cluster: Cluster, host: str, name: str) -> Container | None:
+    """The container of that name, if it is ours."""
+    return next((one for one in world[host].get(ours(cluster)) if one.name == name), None)
+
+
+def exit_words(container: Container) -> str:
+    """How it ended, for a person."""
+    if container.oom_killed:
+        return f"ended with code {container.exit_code}: out of memory"
+    meaning = EXITS.get(container.exit_code or 0, "")
+    return f"ended with code {container.exit_code}" + (f": {meaning}" if meaning else "")
+
+
+def state_words(container: Container) -> str:
+    ended = container.state in ("exited", "dead") and container.exit_code is not None
+    return exit_words(container) if ended else f"is {container.state}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GangStep(Step):
+    """A step of one deployment."""
+
+    cluster: Cluster = field(repr=False, compare=False)
+    deployment: Deployment = field(repr=False, compare=False)
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        return names(self.cluster, self.deployment)
+
+    def ranks(self, world: World) -> Sequence[Rank]:
+        return engine(self.deployment.profile.engine).ranks(self.cluster, self.deployment, world)
+
+    def why_different(self, world: World, rank: Rank) -> str:
+        """Why what runs is not this rank; "" if it is."""
+        container = found(world, self.cluster, rank.host, rank.name)
+        if container is None:
+            return "is not there"
+        if container.labels.get("orch.hash") != digest(rank):
+            return "has another specification"
+        image = world[rank.host].get(ReadImage(reference=rank.image))
+        if image.present and image.id != container.image_id:
+            return f"runs an older {rank.image}"
+        return "" if container.state == "running" else state_words(container)
+
+    def log(self, world: World, name: str) -> RankLog:
+        return world[self.names[name]].get(ReadRankLog(name))
+
+    def watch(self, world: World) -> None:
+        """Raises Failed as soon as a rank has ended: no wait helps then."""
+        for name, host in self.names.items():
+            container = found(world, self.cluster, host, name)
+            if container is None:
+                raise Failed(f"rank {name} is gone", host=host, step=self.id, hint="orch up")
+            if container.state in ("exited", "dead", "created"):
+                self._ended(world, container, host)
+
+    def _ended(self, world: World, container: Container, host: str) -> None:
+        try:
+            lines = self.log(world, container.name).lines[-LAST_LINES:]
+        except LookupError:  # a step that does not read logs; the evidence has them
+            lines = ()
+        told = "".join(f"\n    {line}" for line in lines if line.strip())
+        raise Failed(
+            f"rank {container.name} {state_words(container)}{told}",
+            host=host,
+            step=self.id,
+            hint=f"orch logs {self.deployment.name}",
+        )
+
+    def moving(self, world: World) -> str:
+        """Differs when a rank has written something."""
+        return " ".join(self.log(world, name).stamp for name in self.names)
+
+    def not_yet(self, world: World, what: str) -> Change:
+        """Not yet, with the last thing that the ranks said."""
+        said = next((self.log(world, n).last for n in self.names if self.log(world, n).last), "")
+        return Change(f"{what}: {said[:160]}" if said else what, progress=self.moving(world))

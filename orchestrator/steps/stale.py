@@ -1,0 +1,88 @@
+"""Why here: what is left of our own: ranks whose deployment is gone from the files, and ranks that ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.contracts import Change, Patience, Step, World
+from orchestrator.facts.answers import Container
+from orchestrator.facts.containers import ReadContainers
+from orchestrator.script import Command, Script, sh
+from orchestrator.spec.models import Cluster
+
+DEPLOYMENT = "orch.deployment"
+ENDED = frozenset({"exited", "dead", "stopped"})
+GRACE_S = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoStale(Step):
+    """Only containers that the files know, and none that ended. Those of others are never looked at."""
+
+    host: str
+    runtime: str
+    cluster: str
+    deployments: frozenset[str]  # those that the files place on this host
+
+    def check(self, world: World) -> Change | None:
+        stale = self.stale(world)
+        if not stale:
+            return None
+        return Change("remove " + ", ".join(f"{one.name} ({self.why(one)})" for one in stale))
+
+    def stale(self, world: World) -> tuple[Container, ...]:
+        """Containers of this cluster that nobody wants any more."""
+        return tuple(
+            one
+            for one in world[self.host].get(ReadContainers(self.runtime, self.cluster))
+            if self.why(one)
+        )
+
+    def why(self, one: Container) -> str:
+        """What makes it stale; "" where nothing does."""
+        name = one.labels.get(DEPLOYMENT)
+        if name is None:
+            return ""  # ours, but not a rank: whoever made it looks after it
+        if name not in self.deployments:
+            return f"the files place no {name} here"
+        if one.state in ENDED:
+            return f"ended with exit code {one.exit_code}"
+        return ""
+
+    def apply(self, change: Change, world: World) -> Script:
+        commands = {
+            one.name: Command(
+                sh(
+                    "{} stop -t {} {} >/dev/null; {} rm {} >/dev/null",
+                    self.runtime,
+                    GRACE_S,
+                    one.id,
+                    self.runtime,
+                    one.id,
+                ),
+                timeout=GRACE_S + 60,
+            )
+            for one in self.stale(world)
+        }
+        return Script(commands, mutates=True)
+
+
+def stale_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
+    """For hosts in use that run containers."""
+    for host in cluster.used_hosts:
+        if host.runtime != "process":
+            placed = {one.name for one in cluster.deployments.values() if host.name in one.hosts}
+            yield NoStale(
+                id=f"{host.name}/stale",
+                host=host.name,
+                reads=frozenset({(host.name, ReadContainers(host.runtime, cluster.name))}),
+                patience=Patience(total=300),
+                runtime=host.runtime,
+                cluster=cluster.name,
+                deployments=frozenset(placed),
+            )
+
+
+STAGES = {"stale": stale_steps}

@@ -1,0 +1,120 @@
+"""Starts gangs: all ranks at once, after their ports are free. What must go before that goes in `stop`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.contracts import Change, Patience, Rank, Step, World
+from orchestrator.errors import Refused
+from orchestrator.facts import ReadListening
+from orchestrator.facts.rank_log import ReadRankLog
+from orchestrator.ranks.spec import differences
+from orchestrator.runtimes import runtime
+from orchestrator.script import Script
+from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.steps.gang import GangStep, found, names, rank_reads
+
+START_S = 300.0
+TAIL = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortsFree(GangStep):
+    """Nobody else listens where this host's ranks will."""
+
+    def check(self, world: World) -> Change | None:
+        host = self.host or ""
+        mine = [rank for rank in self.ranks(world) if rank.host == host]
+        if any(found(world, self.cluster, host, rank.name) for rank in mine):
+            return None  # our own ranks hold them; they are stopped before they are started
+        wanted = {port for rank in mine for port in rank.ports}
+        taken = [one for one in world[host].get(ReadListening()) if one.port in wanted]
+        if not taken:
+            return None
+        told = sorted({f"{one.port} by {one.process or 'an unknown process'}" + (
+            f" (pid {one.pid})" if one.pid else "") for one in taken})
+        raise Refused(
+            f"ports that {self.deployment.name} needs are taken: {', '.join(told)}",
+            host=host,
+            step=self.id,
+            hint="stop what listens there, or set another `port:` (Ray's: `ray:` in the profile)",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankRuns(GangStep):
+    """One rank, started all at once with the others; who waits for whom is in the entrypoints."""
+
+    index: int
+
+    def _rank(self, world: World) -> Rank:
+        return self.ranks(world)[self.index]
+
+    def check(self, world: World) -> Change | None:
+        rank = self._rank(world)
+        why = self.why_different(world, rank)
+        if not why:
+            return None
+        container = found(world, self.cluster, rank.host, rank.name)
+        if container is None:
+            return Change(f"start {rank.role} {rank.name}", diff=differences(None, rank))
+        diff = differences(container.labels.get("orch.spec"), rank)
+        log = world[rank.host].get(ReadRankLog(rank.name, TAIL))
+        last = f" (last line: {log.last})" if container.state == "exited" and log.last else ""
+        return Change(f"restart {rank.role} {rank.name}: it {why}{last}", diff=diff)
+
+    def apply(self, change: Change, world: World) -> Script:
+        rank = self._rank(world)
+        return runtime(self.cluster.hosts[rank.host].runtime).start(rank)
+
+
+def _steps(cluster: Cluster, deployment: Deployment) -> Iterable[Step]:
+    name = deployment.name
+    hosts = tuple(dict.fromkeys(deployment.hosts))
+    reads = rank_reads(cluster, deployment)
+    patience = Patience(total=START_S, stall=START_S)
+    common: dict[str, Any] = {
+        "cluster": cluster,
+        "deployment": deployment,
+        "scope": name,
+        "stage": "start",
+        "patience": patience,
+    }
+    stops = frozenset(f"{name}/stop/{host}" for host in hosts)
+    for host in hosts:
+        yield PortsFree(
+            id=f"{name}/ports/{host}",
+            role="gate",
+            host=host,
+            on_demand=True,
+            needs=frozenset({f"{name}/stop/{host}"}),
+            reads=reads | {(host, ReadListening())},
+            **common,
+        )
+    ports = frozenset(f"{name}/ports/{host}" for host in hosts)
+    for index, host in enumerate(deployment.hosts):
+        log = ReadRankLog(list(names(cluster, deployment))[index], TAIL)
+        yield RankRuns(
+            id=f"{name}/rank/{index}",
+            host=host,
+            index=index,
+            needs=stops | ports | _after(cluster, deployment),
+            reads=reads | {(host, log)},
+            **common,
+        )
+
+
+def _after(cluster: Cluster, deployment: Deployment) -> frozenset[str]:
+    """`after:` means that the other one has answered."""
+    return frozenset(f"{other}/answer" for other in deployment.after if other in cluster.deployments)
+
+
+def start_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
+    """Every deployment's stops, free ports and ranks."""
+    for deployment in cluster.deployments.values():
+        yield from _steps(cluster, deployment)
+
+
+STAGES = {"start": start_steps}

@@ -1,0 +1,83 @@
+"""Real rehearsal hosts for tests: one lab for the whole session, removed whatever happens."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orchestrator.lab.docker import Docker
+from orchestrator.lab.home import Home
+from orchestrator.lab.layout import Layout, Topology, cabling
+from orchestrator.lab.lifecycle import Wish, bring_up, engine_of, take_down
+from orchestrator.lab.progress import Progress
+
+SET_UP_SECONDS = 900  # the first time on a machine; a few seconds afterwards
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab that is up. `run` goes the way orch goes: SSH with the lab's key and its known host keys."""
+
+    name: str
+    dir: Path
+    layout: Layout
+    home: Home
+
+    @property
+    def inventory(self) -> Path:
+        return self.dir / "inventory.yaml"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(host.name for host in self.layout.hosts)
+
+    def address(self, host: str) -> str:
+        return self.layout.host(host).address
+
+    def container(self, host: str) -> str:
+        return self.layout.host(host).container
+
+    def run(
+        self, host: str, argv: Sequence[str], *, timeout: float = 60, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command (each word arrives as it is) as the user `orch`."""
+        ssh = [
+            "ssh", "-F", "none", "-i", str(self.dir / "id_ed25519"),
+            "-o", f"UserKnownHostsFile={self.dir / 'known_hosts'}", "-o", "GlobalKnownHostsFile=none",
+            "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
+            f"orch@{self.address(host)}", shlex.join(argv),
+        ]  # fmt: skip
+        return subprocess.run(ssh, check=check, capture_output=True, text=True, timeout=timeout)
+
+    @property
+    def docker(self) -> Docker:
+        """The engine that the hosts themselves are containers of."""
+        return engine_of(self.home, self.name)
+
+
+@contextmanager
+def running_lab(folder: Path, name: str, hosts: Sequence[str], topology: Topology) -> Iterator[Lab]:
+    """Bring a lab up for a test and take it down, also when the test or the start fails."""
+    home, progress = Home(), Progress(print)
+    wish = Wish(name, tuple(hosts), cabling(hosts, topology), folder)
+    try:
+        record = bring_up(home, wish, progress)
+        yield Lab(name, record.folder, record.layout, home)
+    finally:
+        if name in {path.name for path in (home.path / "labs").iterdir()}:
+            take_down(home, name, progress)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Two hosts, a cable between their p1; its name is this process's, so that two test runs don't meet."""
+    folder = tmp_path_factory.mktemp("lab")
+    with running_lab(folder, f"t{os.getpid()}", ("spark-1", "spark-2"), "pair") as up:
+        yield up
