@@ -119,7 +119,7 @@ class Watch:
             peak_bytes=peak,
             changed=None if failed or code is None else changed(output),
             over=code is None,
-            error=f"exit {code}: {output.strip()[-300:]}" if failed else "",
+            error=f"exit {code}: {_last_words(output)}" if failed else "",
         )
 
 
@@ -193,3 +193,8 @@ def _reap() -> None:
             pass
     except ChildProcessError:
         return
+
+
+def _last_words(output: str) -> str:
+    """The end of what it said, long lines cut."""
+    return " / ".join(line[:200] for line in output.strip().splitlines()[-6:])

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from benchmarks import resources
 from benchmarks.farm import Farm
+from orchestrator.framing import render
+from orchestrator.script import Command, Script, user_shell
 
 HERE = Path(__file__).parent
 FAN_OUT = 100  # hosts at once, for everyone that asks; fewer when there are fewer hosts
@@ -49,6 +51,7 @@ class Contestant(ABC):
     name: str
     warm = True  # has something that stays open between two runs
     talks = False
+    applies = True  # makes the changes that it finds
 
     @abstractmethod
     def command(self, job: Job) -> list[str]:
@@ -78,6 +81,18 @@ class Floor(Contestant):
         return _sum(r"^done (\d+)$", output)
 
 
+class FramedFloor(Floor):
+    """The same with the very program that orch sends, to tell its framing from its client side."""
+
+    name = "floor: bare paramiko, orch's program"
+    applies = False
+
+    def command(self, job: Job) -> list[str]:
+        command = super().command(job)
+        job.write("script.sh", framed_program())
+        return command
+
+
 class Orch(Contestant):
     """`orch run` of a playbook with twenty shell stages; it connects anew in each run."""
 
@@ -102,6 +117,7 @@ class OrchWarm(Contestant):
 
     name = "orch (library)"
     talks = True
+    applies = False
 
     def command(self, job: Job) -> list[str]:
         write_orch_files(job)
@@ -211,6 +227,12 @@ class Ssh(Contestant):
         return _sum(r"changed=(\d+)", output)
 
 
+def framed_program() -> str:
+    """What `orch run` sends to find out about the twenty."""
+    checks = {one.name: Command(user_shell(resources.check(one))) for one in resources.RESOURCES}
+    return render(Script(checks), marker="0" * 32).decode()
+
+
 def write_orch_files(job: Job) -> None:
     """An inventory of the farm's hosts and a cluster with no deployment."""
     root = job.farm.root
@@ -241,6 +263,7 @@ def _last(pattern: str, output: str) -> int | None:
 def contestants() -> list[Contestant]:
     return [
         Floor(),
+        FramedFloor(),
         Orch(),
         OrchWarm(),
         Ssh(),
