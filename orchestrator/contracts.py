@@ -168,6 +168,7 @@ class Runtime(Protocol):
     def logs(self, name: str, lines: int) -> Script: ...
     def supervise(self, name: str, restart: str) -> Script: ...  # after readiness
     def ours(self, cluster: str | None) -> Query[Sequence[Any]]: ...  # facts.answers.Container
+    def describe(self, rank: Rank) -> str: ...  # what a person would type; secrets by name only
 
 
 class Hosts(Protocol):

@@ -1,8 +1,9 @@
-"""The wire form of a script: one POSIX program in, framed results out. Pure; hosts/ carries the bytes.
+"""The wire form of a script: one POSIX program in, framed results out. Pure: hosts/ sends it.
 
-The program is one subshell, so that the host's shell must have read all of it before it runs any of it: a
-program that was cut does nothing, and no command can read the rest of it. The reply starts at a random
-marker (what an rc file prints comes before it), has one frame per command, and ends with an end marker.
+The program is one subshell, so that the host's shell must have read all of it before it runs any
+of it: a program that was cut does nothing, and no command can read the rest of it. The reply starts
+at a random marker (what an rc file prints comes before it), has one frame per command, and ends
+with an end marker.
 
     <marker> start
     <marker> frame <index> <exit code> <uptime before> <uptime after> <flags>
@@ -18,13 +19,11 @@ from __future__ import annotations
 import base64
 import math
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
-from orchestrator.errors import Failed, Fenced, Locked, OrchError, OutcomeUnknown
-from orchestrator.script import Command, Result, Script, quote
+from orchestrator.script import Command, Script, quote
 
 SHELL = "/bin/sh"
 NO_SUDO = 126  # exit code of a command that needed root and could not have it; see `no_sudo`
@@ -32,6 +31,7 @@ NO_SUDO_TEXT = b"orch: no root here: "
 LOCK_WAIT = 30.0  # seconds that a mutating script waits for a ghost of a lost connection
 GRACE = 5  # seconds between TERM and KILL of a command that ran out of its time
 FLOOD_BYTES = 64 * 1024 * 1024  # output beyond this is thrown away while the command still runs
+QUOTES = 200  # bash takes a time for a quoted word that grows with the square of its quotes
 NOISE_BYTES = 1024 * 1024  # what rc files may print before we say that this is no reply
 
 
@@ -56,11 +56,11 @@ def new_marker() -> str:
     return secrets.token_hex(16)
 
 
-# The state folder: root's where we are root or another operator's sudo made it, else the account's own.
-# Not XDG_RUNTIME_DIR: it goes away with the last session, and a home may be shared between hosts.
+# The state folder: root's where we are root or another's sudo made it, else the account's own. Not
+# XDG_RUNTIME_DIR: it goes away with the last session. A home may be shared between hosts.
 STATE = """
 S=${ORCH_STATE:-/run/orch}
-if [ ! -e "$S/lock" ] && [ "$(id -u)" != 0 ]; then
+if [ -z "$ORCH_STATE" ] && [ ! -e "$S/lock" ] && [ "$(id -u)" != 0 ]; then
 read -r h </proc/sys/kernel/hostname; S=$HOME/.cache/orch/$h; fi
 [ -e "$S/lock" ] || ( umask 022; mkdir -p "$S" && : >>"$S/lock" )
 """
@@ -80,7 +80,7 @@ done
 [ "$d" ] || Z scratch
 trap 'rm -rf "$d"' EXIT
 if command -v timeout >/dev/null 2>&1; then T=1; else T=; fi
-B() { { printf '%s\\n' "$1" >"$d/c" && : >"$d/o" && : >"$d/e"; } 2>/dev/null || f=w
+B() { { printf '%s\\n' "$1" >"$d/c" && true >"$d/o" && true >"$d/e"; } 2>/dev/null || f=w
 read -r a _ </proc/uptime; [ "$f" != w ]; }
 X() { ${T:+timeout -k @grace@ "$1"} /bin/sh "$d/c" >>"$d/o" 2>>"$d/e" 9>&-; }
 E() { r=$3; read -r b _ </proc/uptime
@@ -92,15 +92,15 @@ printf '%s frame %s %s %s %s %s\\n' "$m" "$1" "$r" "$a" "$b" "$f"
 printf '\\n%s err\\n' "$m"
 [ ! -s "$d/e" ] || [ "$f" = w ] || tail -c "$2" "$d/e"
 printf '\\n%s done\\n' "$m"; f=-; return "$r"; }
-q= f=-
+q= f=- a=0 b=0
 read -r p _ </proc/self/stat
 { while sleep 0.3 && kill -0 "$p" && [ -d "$d" ]; do
 find "$d" -name '[oe]' -size +@flood@ | while read -r l; do : >"$l"; : >"$d/x"; done
 done; } </dev/null >/dev/null 2>&1 9>&- &
 """
 
-# A reader's shell ends with its client. One that changes the host goes on to its end, and holds the lock:
-# half of a change is worse than all of it, and nobody else gets in before.
+# A reader's shell ends with its client. One that changes the host goes on to its end, and holds the
+# lock: half of a change is worse than all of it, and nobody else gets in before.
 _READS = "trap 'exit 129' HUP INT PIPE TERM\n"
 _MUTATES = "trap : HUP PIPE; trap 'exit 143' INT TERM\n"
 
@@ -117,8 +117,13 @@ F() { printf '%s fenced\\n' "$m"; cat "$S/lease" 2>/dev/null; printf '\\n%s end\
 _FENCE_OURS = '[ "$t" = "$k" ] || F\n'
 _FENCE_NONE = '[ -z "$t" ] || [ "$u" -lt "$(date +%s)" ] || F\n'
 
+# A printf that is no builtin would show its words in `ps`, and fail on long ones behind our back.
+_FEEDS = """
+[ "$(command -v printf)" = printf ] && command -v base64 >/dev/null 2>&1 || Z tools
+"""
+
 # Root's half of a command: says that it came to be root (s<index>), then is the command.
-_ROOT_HALF = """: >"${0%w}s$2"
+_ROOT_HALF = """true >"${0%w}s$2"
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin LC_ALL=C; export PATH LC_ALL
 @skip@
 if command -v timeout >/dev/null 2>&1; then exec timeout -k @grace@ "$1" /bin/sh "${0%w}c"; fi
@@ -131,11 +136,11 @@ Y() { if [ "$u" = 0 ]; then @skip@
 X "$1"; return; fi
 sudo @flags@ -- /bin/sh "$d/w" "$1" "$2" >>"$d/o" 2>>"$d/e" 9>&-
 r=$?; [ ! -e "$d/s$2" ] || return $r
-: >"$d/n"; return 126; }
+true >"$d/n"; return 126; }
 """
 _NEVER = """
 Y() { if [ "$u" = 0 ]; then X "$1"; return; fi
-printf '%s\\n' "the inventory says become: never" >>"$d/e"; : >"$d/n"; return 126; }
+printf '%s\\n' "the inventory says become: never" >>"$d/e"; true >"$d/n"; return 126; }
 """
 
 
@@ -169,6 +174,8 @@ def render(
     parts.append(_MUTATES if script.mutates else _READS)
     if script.mutates:
         parts.append(_lock(held, lock_wait))
+    if any(command.stdin or command.sudo for command in commands):
+        parts.append(_FEEDS)
     if any(command.sudo for command in commands):
         parts.append(_root(become, marker))
     for index, command in enumerate(commands):
@@ -215,186 +222,9 @@ def _line(index: int, command: Command, become: Become, marker: str, *, stops: b
 
 
 def _feed(data: bytes) -> str:
-    """Shell that prints the bytes; base64 only where quoting cannot carry them."""
+    """Shell that prints the bytes; base64 where quoting can't carry them, or only slowly."""
     if not data:
         return ""
-    try:
-        text = data.decode("ascii")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
+    if not data.isascii() or b"\0" in data or data.count(b"'") > QUOTES:
         return f"printf %s {base64.b64encode(data).decode()} | base64 -d"
-    return f"printf %s {quote(text)}"
-
-
-# --- the reply ----------------------------------------------------------------------------------
-
-
-class Reply:
-    """Collects a reply as it comes, and knows when it is whole and how long to wait for more."""
-
-    def __init__(self, script: Script, marker: str, *, lock_wait: float = LOCK_WAIT) -> None:
-        self.script = script
-        self.marker = marker
-        self.data = bytearray()
-        self.finished = False
-        self.frames = 0
-        self._looked = 0
-        self._lock_wait = lock_wait if script.mutates else 0.0
-        self._timeouts = [command.timeout for command in commands_of(script).values()]
-        keeps = sum(2 * command.keep + 512 for command in commands_of(script).values())
-        self._limit = keeps + NOISE_BYTES
-
-    def feed(self, data: bytes) -> None:
-        """Take what arrived; raises OutcomeUnknown if it is more than any reply can be."""
-        if self.finished:
-            return
-        self.data += data
-        done, end = (f"\n{self.marker} {word}\n".encode() for word in ("done", "end"))
-        ended_from = max(0, self._looked - len(end))
-        while (at := self.data.find(done, self._looked)) >= 0:
-            self.frames += 1
-            self._looked = at + len(done)
-        self._looked = max(self._looked, len(self.data) - len(done) + 1)
-        self.finished = self.data.find(end, ended_from) >= 0
-        if not self.finished and len(self.data) > self._limit:
-            raise OutcomeUnknown(
-                "the host sent more than any reply can be", results=self.results_so_far()
-            )
-
-    def patience(self) -> float:
-        """Seconds within which the next frame must come, from when the last one did."""
-        slack = 20.0 if self.frames else 40.0 + self._lock_wait  # rc files, a busy host, the lock
-        if self.frames < len(self._timeouts):
-            return math.ceil(self._timeouts[self.frames]) + GRACE + slack
-        return slack
-
-    def results_so_far(self) -> Mapping[str, Result]:
-        """The frames that arrived whole."""
-        return dict(_frames(bytes(self.data), self.marker, self.script))
-
-    def results(self) -> Mapping[str, Result]:
-        """All results, or the reason why there are none."""
-        return parse(bytes(self.data), self.marker, self.script)
-
-
-def parse(reply: bytes, marker: str, script: Script) -> Mapping[str, Result]:
-    """Results by name. Raises OutcomeUnknown with what arrived, Fenced, Locked, Failed."""
-    results = dict(_frames(reply, marker, script))
-    end = f"\n{marker} end\n".encode()
-    if end not in reply:
-        raise OutcomeUnknown(
-            f"the connection ended after {len(results)} of {len(commands_of(script))} commands",
-            results=results,
-            hint="what was sent may still run on the host; look at it before you repeat it",
-        )
-    refusal = _refusal(reply, marker)
-    if refusal is not None:
-        raise refusal
-    missing = _missing(results, script)
-    if missing:
-        raise OutcomeUnknown(f"the reply lacks {', '.join(missing)}", results=results)
-    return MappingProxyType(results)
-
-
-def _missing(results: Mapping[str, Result], script: Script) -> list[str]:
-    missing = [name for name in script.then if name not in results]
-    for name in script.commands:
-        if name not in results:
-            missing.append(name)
-        elif script.stop_on_error and results[name].rc != 0:
-            break
-    return missing
-
-
-def _frames(reply: bytes, marker: str, script: Script) -> Iterator[tuple[str, Result]]:
-    commands = list(commands_of(script).items())
-    head, err, done = (f"{marker} {word}".encode() for word in ("frame ", "err\n", "done\n"))
-    at = reply.find(f"{marker} start\n".encode())
-    while at >= 0 and (at := reply.find(head, at)) >= 0:
-        line = reply.find(b"\n", at)
-        middle = reply.find(b"\n" + err, line)
-        last = reply.find(b"\n" + done, middle)
-        if min(line, middle, last) < 0:
-            return
-        index, rc, began, ended, flag = reply[at + len(head) : line].decode().split(" ")
-        name, command = commands[int(index)]
-        out = reply[line + 1 : middle]
-        error = reply[middle + 1 + len(err) : last]
-        yield name, _result(command, int(rc), out, error, float(ended) - float(began), flag)
-        at = last + 1 + len(done)
-
-
-def _result(command: Command, rc: int, out: bytes, err: bytes, seconds: float, flag: str) -> Result:
-    if flag == "w":
-        rc, out, err = 125, b"", b"orch: the scratch folder is full; the command was not run"
-    if flag == "n":
-        rc, err = NO_SUDO, NO_SUDO_TEXT + err
-    keep = command.keep
-    over = len(out) > keep or len(err) > keep
-    return Result(
-        rc=rc,
-        out=out[max(0, len(out) - keep) :],
-        err=err[max(0, len(err) - keep) :],
-        seconds=max(0.0, round(seconds, 2)),
-        truncated=over or flag == "t",
-    )
-
-
-def no_sudo(result: Result) -> bool:
-    """Whether this command was not run because root could not be had."""
-    return result.rc == NO_SUDO and result.err.startswith(NO_SUDO_TEXT)
-
-
-_REFUSALS: Mapping[str, tuple[type[OrchError], str, str]] = {
-    "scratch": (
-        Failed,
-        "no folder to work in: /dev/shm and /tmp are full or not writable; nothing was run",
-        "free some space there",
-    ),
-    "noflock": (
-        Failed,
-        "flock is missing (util-linux); nothing was run",
-        "install util-linux on the host",
-    ),
-    "gone": (
-        Fenced,
-        "our lease is gone from the host (was it rebooted?); nothing was run",
-        "run the command again: it takes a new lease",
-    ),
-    "busy": (
-        Locked,
-        "another script holds this host's lock; nothing was run",
-        "a script of a lost connection may still be at work: wait, or look with "
-        "`orch exec -- fuser -v /run/orch/lock`",
-    ),
-}
-
-
-def _refusal(reply: bytes, marker: str) -> OrchError | None:
-    """Why the program refused to run any command, if it did."""
-    at = reply.find(f"{marker} start\n".encode())
-    words = reply[at:].split(b"\n", 2)
-    word = words[1].decode(errors="replace").removeprefix(f"{marker} ") if len(words) > 1 else ""
-    if word in _REFUSALS:
-        kind, message, hint = _REFUSALS[word]
-        return kind(message, hint=hint)
-    if word == "fenced":
-        text = words[2].split(f"\n{marker} end".encode())[0].decode(errors="replace")
-        return fenced(text)
-    return None
-
-
-def fenced(lease: str) -> Fenced:
-    """The error for a script that met another's lease, from that lease's text."""
-    facts = dict(line.split(" ", 1) for line in lease.splitlines() if " " in line)
-    if not facts:
-        return Fenced(
-            "our lease is gone from the host; nothing was run",
-            hint="run the command again: it takes a new lease",
-        )
-    return Fenced(
-        f"the lease is now {facts.get('owner', 'another')}'s (run {facts.get('run', '?')}); "
-        "nothing was run",
-        hint="wait for that run, or see `orch status`",
-    )
+    return f"printf %s {quote(data.decode())}"

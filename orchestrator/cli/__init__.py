@@ -15,7 +15,7 @@ VERBS = {
     "down": ("orchestrator.cli.down:down", "Stop a cluster's deployments and look again."),
     "exec": ("orchestrator.cli.hosts:exec_", "Run a command on hosts."),
     "lab": ("orchestrator.cli.lab:lab", "Rehearsal hosts on this machine."),
-    "logs": ("orchestrator.cli.status:logs", "Logs of all ranks, merged."),
+    "logs": ("orchestrator.cli.logs:logs", "Logs of all ranks, merged."),
     "plan": ("orchestrator.cli.plan:plan", "Show what would change and why."),
     "render": (
         "orchestrator.cli.render:render",

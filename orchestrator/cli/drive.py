@@ -87,7 +87,7 @@ def _driven(
         world=world,
         apply=HostApplier(site.hosts, world, bus, cancel),
         bus=bus,
-        leases=host_leases(site.hosts, site.held, bus, cancel),
+        leases=host_leases(site.hosts, site.held, world, bus, cancel),
         cancel=cancel,
         aftermath=lambda outcome, tools: clean_up(
             site.cluster, steps, outcome, tools, site.hosts, site.redact

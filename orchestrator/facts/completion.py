@@ -104,7 +104,11 @@ def from_stream(text: str) -> Answer:
     for event in events(text):
         if "error" in event:
             error = event["error"]
-            return Answer(0, status=200, why=str(error.get("message", error) if isinstance(error, dict) else error))
+            return Answer(
+                0,
+                status=200,
+                why=str(error.get("message", error) if isinstance(error, dict) else error),
+            )
         usage = event.get("usage") or {}
         counted = max(counted, int(usage.get("completion_tokens") or 0))
         for choice in event.get("choices") or []:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Gpu, Gpus
 from orchestrator.facts.identity import yes
-from orchestrator.facts.probe import answered, count, listed, probe, reading, said, script
+from orchestrator.facts.probe import count, listed, probe, reading, said, script
 from orchestrator.script import Result, Script, sh
 
 MIB = 1024 * 1024
@@ -30,7 +30,8 @@ echo end"""
 # The matrix takes nvidia-smi most of a second: asked only where there is more than one GPU to relate.
 TOPOLOGY = sh(
     """(set -- /proc/driver/nvidia/gpus/*
-if [ $# -gt 1 ]; then nvidia-smi topo -m 2>/dev/null; fi)"""
+if [ $# -gt 1 ]; then nvidia-smi topo -m 2>/dev/null; fi)
+echo end"""
 )
 BUS = sh(
     """for gpu in /sys/bus/pci/devices/*; do
@@ -67,8 +68,8 @@ class ReadGpus:
             gpus = tuple(sorted((gpu_of(row, nodes) for row in rows), key=lambda gpu: gpu.index))
             if len({gpu.index for gpu in gpus}) != len(gpus):
                 raise ValueError("two GPUs with one index")
-            links = topology_of(answered(results, "topology", "GPU topology").text, len(gpus))
-            return Gpus(gpus, links, toolkit)
+            matrix = listed(results, "topology", "GPU topology")
+            return Gpus(gpus, topology_of(matrix, len(gpus)), toolkit)
 
 
 def smi_rows(results: Mapping[str, Result]) -> list[list[str]]:
@@ -129,11 +130,11 @@ def bus_nodes(lines: list[str]) -> tuple[dict[str, int | None], bool]:
     return nodes, toolkit
 
 
-def topology_of(text: str, gpus: int) -> dict[tuple[int, int], str]:
+def topology_of(lines: list[str], gpus: int) -> dict[tuple[int, int], str]:
     """`nvidia-smi topo -m`: rows `GPU0  X  NV4  NODE …`; columns after the GPUs are not links."""
     links: dict[tuple[int, int], str] = {}
-    for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines():
-        words = line.split()
+    for line in lines:
+        words = re.sub(r"\x1b\[[0-9;]*m", "", line).split()
         if not words or not re.fullmatch(r"GPU\d+", words[0]) or "X" not in words[1 : gpus + 1]:
             continue  # the header has no X, the legend no GPU
         row = count(words[0].removeprefix("GPU"))

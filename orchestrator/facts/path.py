@@ -26,6 +26,7 @@ def tree(ignore: tuple[str, ...]) -> Sh:
 
     Links are followed: a hub snapshot is links to blobs. Summed on the host: the list may be long.
     """
+    # No brackets: busybox forgets an `-exec … +` inside them.
     skip = [word for name in ignore for word in ("-name", name, "-prune", "-o")]
     sizes = ["-type", "f", "-exec", "stat", "-L", "-c", "%s %n", "--", "{}", "+"]
     broken = ["-type", "l", "-exec", "printf", "broken %s\\n", "{}", "+"]
@@ -36,7 +37,7 @@ def tree(ignore: tuple[str, ...]) -> Sh:
 $1 == "broken" { broken++; next }
 NF { files++; size += $1 }
 END { printf "%d %.0f %d", files, size, broken }')" """,
-        Raw(argv("find", "-L", ".", *skip, "(", *sizes, "-o", *broken, ")")),
+        Raw(argv("find", "-L", ".", *skip, *sizes, "-o", *broken)),
     )
 
 

@@ -27,4 +27,4 @@ class ReadPrivilege:
             if not self.sudo:
                 return Privilege(root=root, sudo=root)
             became = answered(results, "root", "sudo")
-            return Privilege(root=root, sudo=became.rc == 0 and became.text.strip() == "0")
+            return Privilege(root=root, sudo=became.rc == 0 and count(became.text.strip()) == 0)

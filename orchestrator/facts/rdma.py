@@ -61,7 +61,7 @@ echo end"""
 )
 LINKS = sh("if command -v rdma >/dev/null; then rdma -j link show; else echo '[]'; fi")
 # The active MTU is not in sysfs.
-DEVINFO = sh("if command -v ibv_devinfo >/dev/null; then ibv_devinfo; fi")
+DEVINFO = sh("if command -v ibv_devinfo >/dev/null; then ibv_devinfo 2>/dev/null; fi; echo end")
 CAP_SYS_RESOURCE = 1 << 24
 GID = re.compile(r"/sys/class/infiniband/([^/]+)/ports/(\d+)/gids/(\d+) ([0-9a-f:]{39}) (\S+) (.+)")
 RATE = re.compile(r"(\d+(?:\.\d+)?) Gb/sec(?: .*)?")
@@ -81,7 +81,7 @@ class ReadRdma:
         with reading("RDMA"):
             ports, gids, rest = sysfs_of(listed(results, "sysfs", "RDMA devices"))
             netdevs = links_of(results)
-            mtus = active_mtus(answered(results, "devinfo", "ibv_devinfo"))
+            mtus = active_mtus(listed(results, "devinfo", "ibv_devinfo"))
             devices = tuple(
                 device_of(name, port, words, gids.get((name, port), []), netdevs, mtus)
                 for (name, port), words in sorted(ports.items())
@@ -153,7 +153,8 @@ def links_of(results: Mapping[str, Result]) -> dict[tuple[str, int], str]:
     result = answered(results, "links", "rdma link")
     if result.rc != 0:
         return {}
-    links: list[Mapping[str, Any]] = [mapping(one) for one in json_of(result.text)]
+    text = result.text.strip() or "[]"  # some versions print nothing for no device
+    links: list[Mapping[str, Any]] = [mapping(one) for one in json_of(text)]
     return {
         (text_of(one["ifname"]), whole(one["port"])): text_of(one["netdev"])
         for one in links
@@ -161,11 +162,11 @@ def links_of(results: Mapping[str, Result]) -> dict[tuple[str, int], str]:
     }
 
 
-def active_mtus(result: Result) -> dict[tuple[str, int], int]:
+def active_mtus(lines: list[str]) -> dict[tuple[str, int], int]:
     """From `ibv_devinfo`; nothing where it is not there or finds no device."""
     found: dict[tuple[str, int], int] = {}
     device, port = "", 0
-    for line in result.text.splitlines() if result.rc == 0 else []:
+    for line in lines:
         key, _, value = line.strip().partition(":")
         if key == "hca_id":
             device = value.strip()

@@ -11,7 +11,7 @@ from orchestrator.script import Raw, Result, Script, argv, sh
 
 @dataclass(frozen=True)
 class ReadTools:
-    """Name → path, "" where it is missing."""
+    """Name → path, "" where it is missing; the bare name for what the shell itself has (busybox)."""
 
     names: tuple[str, ...]
 
@@ -28,4 +28,4 @@ echo end""",
             found = fields(listed(results, "tools", "tools"))
             if set(found) != set(self.names):
                 raise ValueError("other tools than were asked for")
-            return {name: path if path.startswith("/") else "" for name, path in found.items()}
+            return found

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from orchestrator.errors import FilesWrong, OrchError, ScriptTimeout
-from orchestrator.framing import LOCK_WAIT, SHELL, Held, Reply, new_marker, render
+from orchestrator.framing import LOCK_WAIT, SHELL, Held, new_marker, render
 from orchestrator.hosts.http import HttpStream, ask
 from orchestrator.hosts.secrets import fill_request, fill_script
 from orchestrator.hosts.ssh import become_of
+from orchestrator.reply import Reply
 from orchestrator.script import Request, Result, Script
 from orchestrator.spec.models import Host
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import paramiko
 
 from orchestrator.errors import ScriptTimeout
-from orchestrator.framing import SHELL, Reply
+from orchestrator.framing import SHELL
+from orchestrator.reply import Reply
 
 PIECE = 1024 * 1024  # paramiko copies what is left of a buffer for each packet
 GLANCE = 5.0  # seconds between looks at stderr, which shares its flow control with stdout

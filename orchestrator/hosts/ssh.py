@@ -13,12 +13,13 @@ import paramiko
 from paramiko.ssh_exception import ChannelException
 
 from orchestrator.errors import FilesWrong, NoAnswer, OrchError, OutcomeUnknown, Unreachable
-from orchestrator.framing import LOCK_WAIT, Become, Held, Reply, new_marker, render
+from orchestrator.framing import LOCK_WAIT, Become, Held, new_marker, render
 from orchestrator.hosts.connect import Opener
 from orchestrator.hosts.http import HttpStream, ask
 from orchestrator.hosts.keys import KnownKeys
 from orchestrator.hosts.secrets import become_name, fill_request, fill_script
 from orchestrator.hosts.shell import Lost, Shell
+from orchestrator.reply import Reply
 from orchestrator.script import Request, Result, Script
 from orchestrator.spec.models import Host, Ssh
 

@@ -5,31 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
-from orchestrator.contracts import Facts, Mount, Query, Rank, World
-from orchestrator.errors import NotRead
+from orchestrator.contracts import Mount, Rank, World
 from orchestrator.facts import ReadRdma
-from orchestrator.network.environment import rank_environment
+from orchestrator.network.environment import (
+    merge,
+    rank_address,
+    rank_devices,
+    rank_environment,
+)
 from orchestrator.spec.models import Cluster, Deployment, Host, LimitsEntry
 from orchestrator.spec.units import parse_size
-
-T = TypeVar("T")
 
 ROOT_STATE = "/var/lib/orch"
 USER_STATE = "~/.local/state/orch"
 RESTART = "on-failure:10"  # the field notes' figure: seeds 001, "Auto-Restart on Failure"
-
-
-def read(world: World, host: str, query: Query[T]) -> T | None:
-    """An answer, or None where no host was asked (offline: `orch render`, `orch check`)."""
-    facts: Facts | None = world.get(host)
-    if facts is None:
-        return None
-    try:
-        return facts.get(query)
-    except NotRead:
-        return None
 
 
 def container_name(cluster: str, deployment: str, index: int) -> str:
@@ -74,18 +65,25 @@ def gpu_choice(cluster: Cluster, deployment: Deployment, host: str) -> tuple[str
     return tuple(chosen)
 
 
+def member_addresses(cluster: Cluster, deployment: Deployment, world: World) -> tuple[str, ...]:
+    """Where each rank is reached by the others, head first."""
+    return tuple(rank_address(cluster, deployment, host, world) for host in deployment.hosts)
+
+
 def uses_rdma(cluster: Cluster, deployment: Deployment, host: str, world: World) -> bool:
-    """Whether the rank gets the InfiniBand devices: ports that have them, not turned off, and really there."""
-    place = cluster.hosts[host]
-    wanted = deployment.gate.rdma != "off" and len(deployment.hosts) > 1
-    if not wanted or not any(half.rdma for port in place.ports.values() for half in port.halves):
+    """Whether the rank gets the InfiniBand devices: its data goes through some, and a container may have them."""
+    if not rank_devices(cluster, deployment, host, world):
         return False
-    found = read(world, host, ReadRdma())
-    return found is None or (found.dev_infiniband and found.memlock_unlimited)
+    found = world[host].get(ReadRdma())
+    return found.dev_infiniband and found.memlock_unlimited
 
 
-def mounts(cluster: Cluster, deployment: Deployment, host: str) -> tuple[Mount, ...]:
-    return tuple(_mounts(cluster, deployment, cluster.hosts[host]))
+def mounts(
+    cluster: Cluster, deployment: Deployment, host: str, *, model: bool = True
+) -> tuple[Mount, ...]:
+    """What the profile mounts, and the model's own path where nothing else brings it."""
+    found = tuple(_mounts(cluster, deployment, cluster.hosts[host]))
+    return (*found, *_model_mount(deployment)) if model else found
 
 
 def _mounts(cluster: Cluster, deployment: Deployment, host: Host) -> Iterator[Mount]:
@@ -97,37 +95,34 @@ def _mounts(cluster: Cluster, deployment: Deployment, host: Host) -> Iterator[Mo
         yield Mount(f"orch-cache-{name}", target)
     for target, options in profile.tmpfs.items():
         yield Mount("", target, tmpfs=True, options=options)
+
+
+def _model_mount(deployment: Deployment) -> Iterator[Mount]:
+    profile = deployment.profile
     targets = [PurePosixPath(entry.to) for entry in profile.mounts]
     model = PurePosixPath(profile.model)
     if model.is_absolute() and not any(model.is_relative_to(target) for target in targets):
         yield Mount(profile.model, profile.model, read_only=True)
 
 
-def text(value: Any) -> str:
-    """A scalar of the files as an environment variable's value; true and false as the tools read them."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    return str(value)
-
-
 def environment(
     cluster: Cluster, deployment: Deployment, host: str, world: World, own: Mapping[str, str]
 ) -> dict[str, str]:
-    """The rank's variables. Later wins: network and kind, engine, host, profile, the odd one out."""
+    """The rank's variables: the engine's, then what the network derives, then the profile's and the odd one out's."""
     profile = deployment.profile
-    layers: list[Mapping[str, Any]] = [
-        rank_environment(cluster, deployment, host, world),
+    merged = merge(
         own,
-        cluster.hosts[host].env,
+        rank_environment(cluster, deployment, host, world),
         profile.env,
         profile.env_by_host.get(host, {}),
-    ]
-    merged = {name: value for layer in layers for name, value in layer.items()}
-    return {
-        name: text(value)
-        for name, value in sorted(merged.items())
-        if value is not None and name not in profile.secrets
-    }
+    )
+    return {name: merged[name] for name in sorted(merged) if name not in profile.secrets}
+
+
+def api_key(deployment: Deployment, variable: str) -> frozenset[str]:
+    """The variable that gets the API key, if there is one: NAME=<name of the secret>."""
+    wanted = deployment.profile.api_key is not None and variable not in deployment.profile.secrets
+    return frozenset({f"{variable}=api_key"}) if wanted else frozenset()
 
 
 def _limit(entry: LimitsEntry, field: str) -> int | None:

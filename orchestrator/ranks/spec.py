@@ -16,7 +16,9 @@ from typing import Any
 
 from orchestrator.contracts import Rank
 
-GANG = "ORCH_GANG"  # in every rank's environment: the gang's own hash, so that one change restarts all
+GANG = (
+    "ORCH_GANG"  # in every rank's environment: the gang's own hash, so that one change restarts all
+)
 
 
 def as_data(rank: Rank) -> dict[str, Any]:
@@ -81,5 +83,7 @@ def differences(label: str | None, wanted: Rank, name: str = "") -> str:
         have = ["(label orch.spec is not readable)"]
     want = lines(as_data(wanted))
     title = name or wanted.name
-    diff = difflib.unified_diff(have, want, f"{title} (running)", f"{title} (wanted)", lineterm="", n=1)
+    diff = difflib.unified_diff(
+        have, want, f"{title} (running)", f"{title} (wanted)", lineterm="", n=1
+    )
     return "\n".join(diff)

@@ -17,7 +17,7 @@ from orchestrator.knowledge import Cause
 from orchestrator.plan.decide import Decision, decide, first_reads
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Applier, Clock, Executor, Outcome
-from orchestrator.run.world import LiveWorld
+from orchestrator.run.world import LiveWorld, Reads
 
 
 @dataclass
@@ -30,9 +30,12 @@ class Aftermath:
 
 
 class Leases(Protocol):
-    """Holds hosts for the length of a run; entering raises Locked with all hosts that are held."""
+    """Holds hosts for the length of a run, and reads them anew in the same round trip.
 
-    def __call__(self, hosts: frozenset[str]) -> AbstractContextManager[None]: ...
+    Entering raises Locked with all hosts that another holds.
+    """
+
+    def __call__(self, names: frozenset[str], reads: Reads, /) -> AbstractContextManager[None]: ...
 
 
 @dataclass
@@ -49,8 +52,13 @@ class Toolbox:
 
 
 def survey(steps: Mapping[str, Step], world: LiveWorld) -> Decision:
-    """Read the hosts and decide; HTTP and the like only where the rest is as it should be."""
+    """Read the hosts and decide."""
     world.read(first_reads(steps))
+    return settle(steps, world)
+
+
+def settle(steps: Mapping[str, Step], world: LiveWorld) -> Decision:
+    """Decide, and ask what is still missing: HTTP and the like, where the rest is as it should be."""
     decision = decide(steps, world)
     while decision.missing:
         unread = frozenset(read for read in decision.missing if not world.known(frozenset({read})))
@@ -83,8 +91,8 @@ def converge(
     if not held:
         outcome = _execute(steps, decision, tools)
         return outcome, tools.aftermath(outcome, tools)
-    with tools.leases(held):
-        again = survey(steps, tools.world)
+    with tools.leases(held, first_reads(steps)):
+        again = settle(steps, tools.world)
         if _differs(decision, again):
             review(again)
         outcome = _execute(steps, again, tools)

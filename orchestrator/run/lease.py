@@ -107,7 +107,7 @@ past() { printf '%s\\t%s\\t%s\\t%s\\t%s\\n' "$now" "$1" "$o" "$r" "$2" >>"$S/his
 """)
 # The file of the lease has a lock of its own, so that it can be renewed while a long script runs.
 _EDIT = sh("""
-: 2>/dev/null >>"$S/lease.lock" || { echo "$S is root's, and this account has no sudo" >&2; exit 5; }
+true 2>/dev/null >>"$S/lease.lock" || { echo "$S is root's, and we have no sudo" >&2; exit 5; }
 exec 8<"$S/lease.lock"
 i=0; until flock -n 8; do i=$((i+1)); [ "$i" -le 50 ] || exit 4; sleep 0.2 || sleep 1; done
 """)

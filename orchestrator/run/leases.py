@@ -9,9 +9,10 @@ from typing import Any
 
 from orchestrator.contracts import Hosts, Query
 from orchestrator.errors import Failed, Fenced, Locked, OrchError
-from orchestrator.framing import Held, no_sudo
+from orchestrator.framing import Held
 from orchestrator.hosts.pool import run_all
 from orchestrator.hosts.reader import Answers, Reading, Union, read, union
+from orchestrator.reply import no_sudo
 from orchestrator.run.lease import (
     BUSY,
     HELD,
@@ -51,36 +52,40 @@ class Leases:
         self._every = every
         self._on_lost = on_lost
         self._rootless: set[str] = set()
+        self.reading = Reading({}, {})
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def acquire(
         self, names: Iterable[str], reads: Set[tuple[str, Query[Any]]] = frozenset()
-    ) -> Reading:
+    ) -> Mapping[str, LeaseState]:
         """Take all of them, or none: then one error names every host that was in the way.
 
-        `reads` are answered in the same round trip, as the hosts are once they are ours.
+        `reads` are answered in the same round trip, as the hosts are once they are ours: see
+        `reading` afterwards.
         """
         wanted = list(dict.fromkeys(names))
         unions = {host: union(query for where, query in reads if where == host) for host in wanted}
+        taken: dict[str, LeaseState] = {}
         answers: dict[str, Answers] = {}
         errors: dict[str, OrchError] = {}
         take = acquire(self._holder, self._seconds)
         for host, outcome in self._run(wanted, take, unions):
             try:
-                outcome = self._taken(host, outcome, unions[host])
-                answers[host] = unions[host].split(host, outcome)
+                taken[host], results = self._taken(host, outcome, unions[host])
+                answers[host] = unions[host].split(host, results)
             except OrchError as error:
                 errors[host] = error
         if errors:
             self.release()
             raise _all_of(errors)
         http = {(host, query) for host in wanted for query in unions[host].requests}
-        return read(self._hosts, http, answers) if http else Reading(answers, {})
+        self.reading = read(self._hosts, http, answers) if http else Reading(answers, {})
+        return taken
 
     def _taken(
         self, host: str, outcome: Mapping[str, Result] | OrchError, reads: Union
-    ) -> Mapping[str, Result]:
+    ) -> tuple[LeaseState, Mapping[str, Result]]:
         lease = _lease_or_raise(host, outcome)
         if lease.token != self._holder.token and self._dead(lease):
             over = acquire(self._holder, self._seconds, over=lease.token)
@@ -91,7 +96,7 @@ class Leases:
         if isinstance(outcome, OrchError):
             raise outcome
         self._held[host] = Held(self._holder.token, lease.directory)
-        return outcome
+        return lease, outcome
 
     def _dead(self, lease: LeaseState) -> bool:
         """A run of this very machine whose process is gone: nobody needs to wait for it."""

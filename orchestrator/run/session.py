@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from orchestrator.contracts import Hosts, Step, World
-from orchestrator.errors import CommandFailed, OrchError, OutcomeUnknown, Unreachable
+from orchestrator.errors import CommandFailed, OrchError, OutcomeUnknown
 from orchestrator.framing import Held
 from orchestrator.hosts.reader import apply_and_read, read
 from orchestrator.run.events import Bus
-from orchestrator.run.lease import Leases, myself
+from orchestrator.run.lease import myself
+from orchestrator.run.leases import Leases
 from orchestrator.run.retry import retrying
 from orchestrator.run.world import HostAnswers, LiveWorld, Reads
 from orchestrator.script import Result, Script
@@ -94,8 +95,8 @@ def _failure(step: Step, name: str, result: Result | None) -> CommandFailed:
 
 
 def host_leases(
-    hosts: Hosts, held: dict[str, Held], bus: Bus, cancel: threading.Event
-) -> Callable[[frozenset[str]], AbstractContextManager[None]]:
+    hosts: Hosts, held: dict[str, Held], world: LiveWorld, bus: Bus, cancel: threading.Event
+) -> Callable[[frozenset[str], Reads], AbstractContextManager[None]]:
     """Takes the leases of a run on all hosts or on none, renews them, gives them back."""
 
     def lost(host: str, error: OrchError) -> None:
@@ -103,27 +104,17 @@ def host_leases(
         cancel.set()
 
     @contextmanager
-    def hold(names: frozenset[str]) -> Iterator[None]:
+    def hold(names: frozenset[str], reads: Reads) -> Iterator[None]:
         leases = Leases(hosts, held, myself(bus.run), on_lost=lost)
-        for host, lease in leases.acquire(sorted(names)).items():
+        here = frozenset(read for read in reads if read[0] in names)
+        for host, lease in leases.acquire(sorted(names), here).items():
             bus.lease(host, "taken", owner=lease.owner, since=lease.since, until=lease.until)
         leases.start()
         try:
+            world.take(here, leases.reading)
             yield
         finally:
             leases.release()
 
     return hold
 
-
-def unreachable(world: LiveWorld, reads: Reads) -> Mapping[str, Unreachable]:
-    """Hosts that could not be reached when they were last read."""
-    found: dict[str, Unreachable] = {}
-    for host, query in reads:
-        try:
-            world[host].get(query)
-        except Unreachable as error:
-            found[host] = error
-        except OrchError:
-            continue
-    return found

@@ -6,7 +6,7 @@ Nothing but text is made here. The environment travels on stdin (a 0600 pipe, ne
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,7 +17,7 @@ from orchestrator.facts import ReadContainers
 from orchestrator.ranks.entrypoint import FOLDER, READY
 from orchestrator.ranks.files import Word, on_host, rank_folder, words
 from orchestrator.ranks.spec import canonical, digest
-from orchestrator.script import Command, Raw, Script, Sh, Value, all_of, quote, secret_mark, seq, sh
+from orchestrator.script import Command, Raw, Script, Sh, all_of, quote, secret_mark, seq, sh
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 LOG_OPTIONS = ("max-size=50m", "max-file=3")
@@ -51,6 +51,11 @@ def _mount(mount: Mount) -> Iterator[Word]:
     tail = f":{mount.target}" + (":ro" if mount.read_only else "")
     source = on_host(mount.source)
     yield Raw(sh("{}{}", source, tail)) if isinstance(source, Raw) else f"{source}{tail}"
+
+
+def mount_words(mounts: Iterable[Mount]) -> list[Word]:
+    """Mounts as docker's words."""
+    return [word for mount in mounts for word in _mount(mount)]
 
 
 def _resources(rank: Rank) -> Iterator[Word]:
@@ -100,6 +105,12 @@ def options(rank: Rank, *, label: bool = True) -> list[Word]:
     return parts
 
 
+def secret_values(rank: Rank) -> dict[str, str]:
+    """Variable → mark. `NAME` is the secret of that name, `NAME=other` another one's (api_key)."""
+    pairs = (one.partition("=") for one in sorted(rank.secrets))
+    return {name: secret_mark(f"{rank.deployment}/{key or name}") for name, _, key in pairs}
+
+
 def environment(rank: Rank) -> tuple[dict[str, str], dict[str, str]]:
     """What an env-file can hold (secrets as marks), and what it can't: line breaks, very long values."""
     held: dict[str, str] = {}
@@ -109,7 +120,7 @@ def environment(rank: Rank) -> tuple[dict[str, str], dict[str, str]]:
             raise FilesWrong(f"{rank.deployment}: {name!r} can't be an environment variable")
         odd = "\n" in value or "\r" in value or len(value.encode()) > ENV_LINE_MAX
         (loose if odd else held)[name] = value
-    held.update({name: secret_mark(f"{rank.deployment}/{name}") for name in sorted(rank.secrets)})
+    held.update(secret_values(rank))
     return held, loose
 
 
@@ -230,25 +241,20 @@ class Docker:
             {"mark": Command(mark), "update": Command(update)}, mutates=True, stop_on_error=True
         )
 
-    def probe(self, rank: Rank, command: str) -> Sh:
-        """Run one shell command in the rank's image with its mounts, and nothing else of it."""
-        mounts = [w for mount in rank.mounts for w in _mount(mount)]
-        parts = ["docker", "run", "--rm", "--network", "none", *mounts, "--entrypoint", "sh"]
-        return words([*parts, rank.image, "-c", command])
-
     def ours(self, cluster: str | None) -> Query[Sequence[Any]]:
-        return ReadContainers(cluster=cluster)
+        return ReadContainers(self.name, cluster)
 
     def describe(self, rank: Rank) -> str:
         """The `docker run` that a person would type; secrets by name only."""
         held, loose = environment(rank)
         given: list[Word] = []
+        hidden = secret_values(rank)
         for name, value in {**held, **loose}.items():
-            given += ["-e", name if name in rank.secrets else f"{name}={value}"]
+            given += ["-e", name if name in hidden else f"{name}={value}"]
         flat = [*options(rank, label=False), *given]
         lines = ["docker run -d"] + [str(words(one)) for one in _pairs(flat)]
-        lines.append(str(words([rank.image, *rank.argv[:1]])))
-        lines += [str(words(one)) for one in _pairs(list(rank.argv[1:]))]
+        lines.append(str(words([rank.image])))
+        lines += [str(words(one)) for one in _pairs(list(rank.argv))]
         return " \\\n  ".join(lines)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 from typing import Any
 
+from orchestrator.contracts import Engine
 from orchestrator.errors import OrchError
 from orchestrator.spec import gpus, sizes
 from orchestrator.spec.models import Cluster, Deployment, Finding, SecretRef
@@ -103,21 +103,27 @@ def _literal(address: str) -> Any:
 
 def _engines(cluster: Cluster) -> Iterator[Finding]:
     """What only the engine knows: its flags, its versions, its limits."""
-    # JOIN: `orchestrator.engines.engine` is written elsewhere; once it is there, import it plainly.
-    engine = getattr(importlib.import_module("orchestrator.engines"), "engine", None)
-    if engine is None:
-        return
     for one in cluster.deployments.values():
+        path = f"profiles.{one.profile.name}.engine"
         try:
-            serving = engine(one.profile.engine)
-        except (OrchError, LookupError) as error:
+            serving = _engine(one.profile.engine)
+        except OrchError as error:
+            yield Finding(path=path, message=str(error), suggestion=error.hint)
+        except ImportError as error:
             yield Finding(
-                path=f"profiles.{one.profile.name}.engine",
-                message=str(error),
-                suggestion=getattr(error, "hint", ""),
+                severity="warning",
+                path=path,
+                message=f"{one.profile.engine} can't be loaded, its flags are unchecked: {error}",
             )
-            continue
-        yield from serving.validate(cluster, one)
+        else:
+            yield from serving.validate(cluster, one)
+
+
+def _engine(name: str) -> Engine:
+    # Imported here: engines import the spec, and `--help` must not import any of them.
+    from orchestrator.engines import engine
+
+    return engine(name)
 
 
 def _secrets(cluster: Cluster, environ: Mapping[str, str]) -> Iterator[Finding]:

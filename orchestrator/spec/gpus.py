@@ -71,7 +71,7 @@ def _sum(
     if sum(known.values()) + kept <= 1.0 + 1e-9:
         return
     parts = ", ".join(f"{name} {part:.0%}" for name, part in known.items())
-    size = f" of {show_size(total)}" if total else ""
+    size = f" into {show_size(total)}" if total else ""
     held = f", {show_size(reserve)} in reserve" if reserve else ""
     key = "memory" if users[-1].memory_bytes is not None else "share_gpu"
     yield Finding(
@@ -130,7 +130,8 @@ def _users(cluster: Cluster) -> Users:
             users[name, index].extend(everywhere)
         if not on_host:
             users[name, ANY].extend(everywhere)
-    return users
+    place = {name: number for number, name in enumerate(cluster.deployments)}
+    return {gpu: sorted(ones, key=lambda one: place[one.name]) for gpu, ones in users.items()}
 
 
 def _may_share(first: Deployment, second: Deployment) -> bool:

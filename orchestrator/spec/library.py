@@ -88,6 +88,7 @@ class Library(Generic[M]):
         for document in reversed(chain):
             merged = merge(merged, self._anchored(document), is_secret)
         merged.pop("extends", None)
+        _default_context(merged, chain)
         return Merged(name, merged, tuple(chain))
 
     def _document(self, name: str, blame: Document[Any], at: Path_) -> Document[M] | None:
@@ -158,6 +159,14 @@ def anchored_secret(secret: Any, base: Path) -> Any:
     if isinstance(secret, dict) and "file" in secret:
         return {**secret, "file": anchor(secret["file"], base)}
     return secret
+
+
+def _default_context(merged: dict[str, Any], chain: Sequence[Document[Any]]) -> None:
+    """A build's context is the folder of the file that asks for it."""
+    build = merged.get("build")
+    if isinstance(build, dict) and "context" not in build:
+        asker = next((one for one in chain if one.said.get("build")), chain[0])
+        build["context"] = str(asker.path.parent.absolute())
 
 
 def _mount(mount: Any, base: Path, root: Path) -> Any:

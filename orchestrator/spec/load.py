@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator import data as shipped
 from orchestrator.errors import FilesWrong
-from orchestrator.spec import shape, tree, wording
+from orchestrator.spec import scalars, shape, tree, wording
 from orchestrator.spec.models import Finding
 from orchestrator.spec.tree import Node
 
@@ -28,6 +28,7 @@ _STAND_INS: dict[str, Any] = {
 
 M = TypeVar("M", bound=BaseModel)
 Path_ = Sequence[str | int]
+Trap = tuple[wording.Path, Node]
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,13 @@ class Files:
         self.findings: list[Finding] = []
         self.sources: list[str] = []
 
+    def label(self, path: Path) -> str:
+        """How the file is called in findings."""
+        return shipped.label(path, self.root)
+
     def read(self, path: Path) -> Node | None:
         """The tree of a file, as far as it is one."""
-        label = shipped.label(path, self.root)
+        label = self.label(path)
         text = self._text(path, label)
         if text is None:
             return None
@@ -94,7 +99,9 @@ class Files:
                 wrong.extend(place for place, _ in found)
                 if not _salvage(model, data, error):
                     break
-        label = shipped.label(path, self.root)
+        for place, word in _old_booleans(node):
+            self.findings.append(_trap(place, word))
+        label = self.label(path)
         fields = data if isinstance(data, dict) else {}
         return Document(path, label, node, fields, value, tuple(wrong), model)
 
@@ -145,6 +152,17 @@ class Files:
         return None
 
 
+def load_file(path: Path, model: type[M], root: Path | None = None) -> M:
+    """One file as a model, checked like all others; FilesWrong with every error in it."""
+    files = Files(path.parent if root is None else root)
+    node = files.read(path)
+    document = files.check(path, node, model) if node is not None else None
+    raise_errors(files.errors)
+    if document is None or document.model is None:
+        raise FilesWrong(f"{files.label(path)} can't be read")
+    return document.model
+
+
 def raise_errors(errors: Sequence[Finding]) -> None:
     """One exception for all errors; nothing when there are none."""
     if not errors:
@@ -177,8 +195,8 @@ def _salvage(model: type[BaseModel], data: Any, error: ValidationError) -> bool:
     if not isinstance(data, dict):
         return False
     changed = False
-    for details in error.errors(include_url=False):
-        path = _present(data, details["loc"])
+    placed = [(one, _present(data, one["loc"])) for one in error.errors(include_url=False)]
+    for details, path in placed:
         if details["type"] == "missing" and len(details["loc"]) == 1:
             changed |= _stand_in(data, str(details["loc"][0]))
         elif details["type"] == "extra_forbidden":
@@ -186,6 +204,29 @@ def _salvage(model: type[BaseModel], data: Any, error: ValidationError) -> bool:
         else:
             changed |= _remove(data, path)
     return changed
+
+
+def _old_booleans(node: Node, path: wording.Path = (), inside: bool = False) -> Iterator[Trap]:
+    """Arguments of engines that YAML 1.1 would have read as true or false."""
+    if inside and not node.quoted and node.raw.lower() in scalars.OLD_BOOLEANS:
+        yield path, node
+    for key, entry in (node.entries or {}).items():
+        if inside or key in ("args", "deployments") or path[:1] == ("deployments",):
+            at_args = inside or key == "args"
+            yield from _old_booleans(entry.node, (*path, key), at_args)
+
+
+def _trap(path: wording.Path, node: Node) -> Finding:
+    value = str(scalars.OLD_BOOLEANS[node.raw.lower()]).lower()
+    return Finding(
+        severity="warning",
+        message=f"{node.raw!r} is text here; write {value} for a switch",
+        suggestion=f'or "{node.raw}" for the text',
+        path=wording.dotted(path),
+        file=node.mark.file,
+        line=node.mark.line,
+        column=node.mark.column,
+    )
 
 
 def _stand_in(data: dict[str, Any], key: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -62,6 +62,8 @@ Netdev = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,15}$")]
 
 class Strict(BaseModel):
     """Unknown keys are errors; values do not change."""
+
+    may_be_empty: ClassVar[bool] = False  # a name with nothing behind it stands for all defaults
 
     model_config = ConfigDict(
         extra="forbid",
@@ -183,6 +185,8 @@ class GpuEntry(Strict):
 
 
 class HostEntry(Strict):
+    may_be_empty = True
+
     kind: Name | None = None
     address: str | None = Field(
         default=None, description="host name or IP; 'local' for this machine"
@@ -234,15 +238,16 @@ class PinnedLink(Strict):
 
 
 def _link_form(link: object) -> str:
+    """Which of the three forms a link has; the tags have blanks, so that no key can be one."""
     if isinstance(link, SwitchLink) or (isinstance(link, Mapping) and "switch" in link):
-        return "switch"
-    return "pinned" if isinstance(link, PinnedLink | Mapping) else "cable"
+        return "a switch"
+    return "pinned ends" if isinstance(link, PinnedLink | Mapping) else "a cable"
 
 
 LinkEntry = Annotated[
-    Annotated[Cable, Tag("cable")]
-    | Annotated[SwitchLink, Tag("switch")]
-    | Annotated[PinnedLink, Tag("pinned")],
+    Annotated[Cable, Tag("a cable")]
+    | Annotated[SwitchLink, Tag("a switch")]
+    | Annotated[PinnedLink, Tag("pinned ends")],
     Discriminator(_link_form),
 ]
 
@@ -378,6 +383,8 @@ class Endpoint(Strict):
 
 
 class DeploymentEntry(Strict):
+    may_be_empty = True
+
     profile: str
     hosts: str | tuple[str, ...] | None = None
     head: str | None = None

@@ -92,7 +92,7 @@ def parse(text: str, file: str) -> tuple[Node | None, list[Finding]]:
     except _TooBroken:
         return None, builder.findings
     except yaml.MarkedYAMLError as error:
-        builder.syntax(error)
+        builder.syntax(error, text)
         return None, builder.findings
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         builder.wrong(Mark(file, 1, 1), f"not YAML: {str(error)[:200]}")
@@ -154,14 +154,13 @@ class _Builder:
             code = f"U+{ord(match.group()):04X}"
             raise self.stop(mark, f"the control character {code} has no place in a text file")
 
-    def syntax(self, error: yaml.MarkedYAMLError) -> None:
+    def syntax(self, error: yaml.MarkedYAMLError, text: str) -> None:
         at = error.problem_mark or error.context_mark
         mark = Mark(self.file, at.line + 1, at.column + 1) if at else Mark(self.file, 1, 1)
+        line = dict(enumerate(text.split("\n"), start=1)).get(mark.line, "")
+        tabbed = "\t" in line[: len(line) - len(line.lstrip())]
         problem = error.problem or error.context or "syntax error"
-        hint = ""
-        if "'\\t'" in problem or "tab" in problem:
-            hint = "indent with spaces, not tabs"
-        self.wrong(mark, f"not YAML: {problem}", hint)
+        self.wrong(mark, f"not YAML: {problem}", "indent with spaces, not tabs" if tabbed else "")
 
     def feed(self, event: Any) -> None:
         mark = Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)

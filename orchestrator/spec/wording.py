@@ -76,7 +76,10 @@ def findings(annotation: Any, root: Node, error: ValidationError) -> list[tuple[
     wrongs = [_place(root, details) for details in error.errors(include_url=False)]
     found: list[tuple[Path, Finding]] = []
     seen: set[tuple[Path, str]] = set()
+    meant = _meant(annotation, root, wrongs)
     for wrong in wrongs:
+        if wrong.kind == "missing" and wrong.path in meant:
+            continue
         if wrong.kind in _EXPECTED and _another_member_fits(wrong, wrongs):
             continue
         key = (wrong.path, "type" if wrong.kind in _EXPECTED else str(wrong.error["msg"]))
@@ -112,6 +115,17 @@ def _another_member_fits(wrong: Wrong, wrongs: Sequence[Wrong]) -> bool:
     """Whether errors lie deeper: then some member of the union has the right outer type."""
     depth = len(wrong.path)
     return any(len(other.path) > depth and other.path[:depth] == wrong.path for other in wrongs)
+
+
+def _meant(annotation: Any, root: Node, wrongs: Sequence[Wrong]) -> set[Path]:
+    """Keys that are there, misspelt: they are not missing as well."""
+    found = set()
+    for wrong in wrongs:
+        if wrong.kind == "extra_forbidden":
+            known = _keys_beside(annotation, root, wrong.path)
+            match = shape.close(str(wrong.path[-1]), known)
+            found.add((*wrong.path[:-1], match or ""))
+    return found
 
 
 def _finding(annotation: Any, root: Node, wrong: Wrong, wrongs: Sequence[Wrong]) -> Finding:

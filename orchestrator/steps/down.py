@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Step, World
-from orchestrator.facts import ReadContainers
 from orchestrator.facts.answers import Container
 from orchestrator.ranks.build import state_folder
 from orchestrator.ranks.files import remove_files
-from orchestrator.runtimes import runtime
+from orchestrator.runtimes import runtime, runtimes
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster
+from orchestrator.steps.gang import ours
 
 GRACE_S = 30.0  # the engine's own 20 s (flags/vllm.yaml, grace_s), and a margin
 STOP_S = 180.0
@@ -46,7 +46,7 @@ class StopHere(Step):
     def _here(self, world: World) -> list[Container]:
         return [
             one
-            for one in world[self.host or ""].get(ReadContainers(cluster=self.cluster.name))
+            for one in world[self.host or ""].get(ours(self.cluster, self.host or ""))
             if self._mine(one.labels.get("orch.deployment", ""))
         ]
 
@@ -78,7 +78,9 @@ def down_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterator[Step]:
     """Each host, each deployment in reverse order, and what the files don't know."""
     known = frozenset(cluster.deployments)
     for host in cluster.hosts:
-        reads = frozenset({(host, ReadContainers(cluster=cluster.name))})
+        if cluster.hosts[host].runtime not in runtimes():
+            continue  # nothing of ours was ever started there
+        reads = frozenset({(host, ours(cluster, host))})
         common: dict[str, Any] = {
             "cluster": cluster,
             "host": host,
@@ -87,7 +89,7 @@ def down_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterator[Step]:
             "patience": Patience(total=STOP_S, stall=STOP_S),
         }
         yield StopHere(id=f"down/{host}", deployment=None, known=known, **common)
-        for name, deployment in reversed(cluster.deployments.items()):
+        for name, deployment in reversed(list(cluster.deployments.items())):
             if host in deployment.hosts:
                 yield StopHere(
                     id=f"down/{name}/{host}",

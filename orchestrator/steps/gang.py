@@ -15,8 +15,8 @@ from orchestrator.errors import Failed
 from orchestrator.facts import ReadContainers, ReadImage
 from orchestrator.facts.answers import Container
 from orchestrator.facts.rank_log import RankLog, ReadRankLog
-from orchestrator.ranks.spec import digest
 from orchestrator.ranks.build import container_name
+from orchestrator.ranks.spec import digest
 from orchestrator.spec.models import Cluster, Deployment
 
 Reads = frozenset[tuple[str, Query[Any]]]
@@ -32,8 +32,13 @@ EXITS = {
 LAST_LINES = 12
 
 
-def ours(cluster: Cluster) -> ReadContainers:
-    return ReadContainers(cluster=cluster.name)
+def ours(cluster: Cluster, host: str) -> ReadContainers:
+    """This cluster's containers on a host."""
+    return ReadContainers(cluster.hosts[host].runtime, cluster.name)
+
+
+def image_read(cluster: Cluster, deployment: Deployment, host: str) -> ReadImage:
+    return ReadImage(cluster.hosts[host].runtime, deployment.profile.image or "")
 
 
 def names(cluster: Cluster, deployment: Deployment) -> dict[str, str]:
@@ -45,7 +50,7 @@ def names(cluster: Cluster, deployment: Deployment) -> dict[str, str]:
 
 
 def container_reads(cluster: Cluster, deployment: Deployment) -> Reads:
-    return frozenset((host, ours(cluster)) for host in deployment.hosts)
+    return frozenset((host, ours(cluster, host)) for host in deployment.hosts)
 
 
 def log_reads(cluster: Cluster, deployment: Deployment, lines: int = 40) -> Reads:
@@ -56,15 +61,14 @@ def log_reads(cluster: Cluster, deployment: Deployment, lines: int = 40) -> Read
 
 def rank_reads(cluster: Cluster, deployment: Deployment) -> Reads:
     """What it takes to know the wanted ranks, and to compare them with what runs."""
-    image = ReadImage(reference=deployment.profile.image or "")
-    images = frozenset((host, image) for host in deployment.hosts)
+    images = frozenset((host, image_read(cluster, deployment, host)) for host in deployment.hosts)
     own = engine(deployment.profile.engine).reads(cluster, deployment)
     return own | images | container_reads(cluster, deployment)
 
 
 def found(world: World, cluster: Cluster, host: str, name: str) -> Container | None:
     """The container of that name, if it is ours."""
-    return next((one for one in world[host].get(ours(cluster)) if one.name == name), None)
+    return next((one for one in world[host].get(ours(cluster, host)) if one.name == name), None)
 
 
 def exit_words(container: Container) -> str:
@@ -101,7 +105,7 @@ class GangStep(Step):
             return "is not there"
         if container.labels.get("orch.hash") != digest(rank):
             return "has another specification"
-        image = world[rank.host].get(ReadImage(reference=rank.image))
+        image = world[rank.host].get(image_read(self.cluster, self.deployment, rank.host))
         if image.present and image.id != container.image_id:
             return f"runs an older {rank.image}"
         return "" if container.state == "running" else state_words(container)
@@ -137,5 +141,5 @@ class GangStep(Step):
 
     def not_yet(self, world: World, what: str) -> Change:
         """Not yet, with the last thing that the ranks said."""
-        said = next((self.log(world, n).last for n in self.names if self.log(world, n).last), "")
+        said = next((line for name in self.names if (line := self.log(world, name).last)), "")
         return Change(f"{what}: {said[:160]}" if said else what, progress=self.moving(world))

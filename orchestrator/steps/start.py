@@ -33,8 +33,13 @@ class PortsFree(GangStep):
         taken = [one for one in world[host].get(ReadListening()) if one.port in wanted]
         if not taken:
             return None
-        told = sorted({f"{one.port} by {one.process or 'an unknown process'}" + (
-            f" (pid {one.pid})" if one.pid else "") for one in taken})
+        told = sorted(
+            {
+                f"{one.port} by {one.process or 'an unknown process'}"
+                + (f" (pid {one.pid})" if one.pid else "")
+                for one in taken
+            }
+        )
         raise Refused(
             f"ports that {self.deployment.name} needs are taken: {', '.join(told)}",
             host=host,
@@ -108,7 +113,9 @@ def _steps(cluster: Cluster, deployment: Deployment) -> Iterable[Step]:
 
 def _after(cluster: Cluster, deployment: Deployment) -> frozenset[str]:
     """`after:` means that the other one has answered."""
-    return frozenset(f"{other}/answer" for other in deployment.after if other in cluster.deployments)
+    return frozenset(
+        f"{other}/answer" for other in deployment.after if other in cluster.deployments
+    )
 
 
 def start_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:

@@ -7,11 +7,10 @@ makes its whole gang go here; then every rank is missing, and `start` starts the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Step, World
-from orchestrator.facts import ReadContainers
 from orchestrator.facts.answers import Container
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster
@@ -26,7 +25,7 @@ class StopGang(GangStep):
     def _here(self, world: World) -> list[Container]:
         return [
             one
-            for one in world[self.host or ""].get(ours(self.cluster))
+            for one in world[self.host or ""].get(ours(self.cluster, self.host or ""))
             if one.labels.get("orch.deployment") == self.deployment.name
         ]
 
@@ -52,13 +51,13 @@ class StopGang(GangStep):
 class StopStrays(Step):
     """Ranks of deployments that were moved away from this host: two heads would share a name or a port."""
 
-    cluster: Cluster
-    homes: Mapping[str, tuple[str, ...]]
+    cluster: Cluster = field(repr=False, compare=False)
+    homes: Mapping[str, tuple[str, ...]] = field(compare=False)
 
     def _here(self, world: World) -> list[Container]:
         return [
             one
-            for one in world[self.host or ""].get(ReadContainers(cluster=self.cluster.name))
+            for one in world[self.host or ""].get(ours(self.cluster, self.host or ""))
             if self.host not in self.homes.get(one.labels.get("orch.deployment", ""), (self.host,))
         ]
 
@@ -83,7 +82,7 @@ def stop_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterator[Step]:
             stage="stop",
             cluster=cluster,
             homes=homes,
-            reads=frozenset({(host, ReadContainers(cluster=cluster.name))}),
+            reads=frozenset({(host, ours(cluster, host))}),
             patience=patience,
         )
     for name, deployment in cluster.deployments.items():

@@ -135,16 +135,15 @@ by_network_manager() { # folder: NetworkManager renders our interfaces
 activate() { # folder
     if by_network_manager "$1"; then
         nmcli connection reload
-        for netdev in $(netdevs "$1"); do
-            [ ! -e "$run/NetworkManager/system-connections/netplan-$netdev.nmconnection" ] ||
-                nmcli --wait "$settle" connection up "netplan-$netdev" ifname "$netdev"
-        done
+        while read -r id; do
+            [ ! -e "$run/NetworkManager/system-connections/netplan-$id.nmconnection" ] ||
+                nmcli --wait "$settle" connection up "netplan-$id"
+        done <"$1/ids"
     fi
     systemctl is-active --quiet systemd-networkd || return 0
     networkctl reload
-    for netdev in $(netdevs "$1"); do
-        [ ! -e "$run/systemd/network/10-netplan-$netdev.network" ] || networkctl reconfigure "$netdev"
-    done
+    ls "$1"/after/systemd/network/*.network >/dev/null 2>&1 || return 0
+    for netdev in $(netdevs "$1"); do networkctl reconfigure "$netdev"; done
 }
 
 # --- a change, step by step ---------------------------------------------------------------------------

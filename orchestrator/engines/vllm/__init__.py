@@ -11,8 +11,8 @@ from orchestrator.engines.vllm import plain, ray
 from orchestrator.engines.vllm.ports import executor
 from orchestrator.engines.vllm.rules import findings
 from orchestrator.engines.vllm.serve import program
+from orchestrator.network.environment import environment_reads
 from orchestrator.ranks.spec import as_gang
-from orchestrator.ranks.reads import common_reads
 from orchestrator.spec.models import Cluster, Deployment, Finding
 from orchestrator.steps.join import Joined
 from orchestrator.steps.programs import Programs
@@ -31,10 +31,8 @@ class Vllm:
         how = ray if executor(deployment) == "ray" else plain
         return as_gang(how.ranks(cluster, deployment, world))
 
-    def reads(
-        self, cluster: Cluster, deployment: Deployment
-    ) -> frozenset[tuple[str, Query[Any]]]:
-        return common_reads(cluster, deployment)
+    def reads(self, cluster: Cluster, deployment: Deployment) -> frozenset[tuple[str, Query[Any]]]:
+        return environment_reads(cluster, deployment)
 
     def steps(self, cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
         """The image has what it needs; over Ray, everybody is there before the engine starts."""

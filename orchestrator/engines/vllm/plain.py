@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.contracts import Rank, World
-from orchestrator.engines.vllm.ports import executor, listening, master_port
+from orchestrator.engines.vllm.ports import listening, master_port
 from orchestrator.engines.vllm.serve import program, serve, timeouts
-from orchestrator.network.environment import rank_address
-from orchestrator.ranks.build import RESTART, environment, rank
+from orchestrator.ranks.build import RESTART, api_key, environment, member_addresses, rank
 from orchestrator.ranks.entrypoint import ENTRY, rendered
 from orchestrator.spec.models import Cluster, Deployment
 
@@ -46,7 +45,7 @@ def _own(
 
 
 def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank, ...]:
-    addresses = [rank_address(cluster, deployment, host, world) for host in deployment.hosts]
+    addresses = member_addresses(cluster, deployment, world)
     several = len(deployment.hosts) > 1
     # a native gang can't take a single rank back (vllm issue 32136): only one host may restart by itself
     restart = RESTART if deployment.supervision == "entrypoint" and not several else "no"
@@ -55,9 +54,7 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
         own = dict(timeouts(deployment.profile))
         if several:
             own["VLLM_HOST_IP"] = addresses[index]
-        line = serve(
-            deployment, _own(cluster, deployment, index, addresses), api=index == 0
-        )
+        line = serve(deployment, _own(cluster, deployment, index, addresses), api=index == 0)
         made.append(
             rank(
                 cluster,
@@ -67,6 +64,8 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
                 role="worker" if index else "head",
                 env=environment(cluster, deployment, host, world, own),
                 ports=listening(cluster, deployment, index),
+                secrets=frozenset(deployment.profile.secrets)
+                | (api_key(deployment, "VLLM_API_KEY") if index == 0 else frozenset()),
                 restart=restart,
                 **entry(cluster, deployment, line),
             )
@@ -78,7 +77,11 @@ def entry(cluster: Cluster, deployment: Deployment, line: Sequence[str]) -> dict
     """How the container starts the line: directly, or by a script that installs packages and becomes it."""
     profile = deployment.profile
     if profile.packages:
-        values = {"python": program(profile, "python3"), "packages": profile.packages, "serve": line}
+        values = {
+            "python": program(profile, "python3"),
+            "packages": profile.packages,
+            "serve": line,
+        }
         script = rendered(cluster.root, "vllm/packages.sh.j2", **values)
         return {"entrypoint": "sh", "argv": (ENTRY,), "files": {ENTRY: script}}
     if profile.entrypoint:

@@ -8,12 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.contracts import Rank, World
-from orchestrator.engines.vllm.flags import word
 from orchestrator.engines.vllm.ports import listening, ray_ports
 from orchestrator.engines.vllm.serve import program, serve, start_seconds, timeouts
 from orchestrator.flags import flags
-from orchestrator.network.environment import rank_address
-from orchestrator.ranks.build import RESTART, environment, gpu_count, rank
+from orchestrator.ranks.arguments import word
+from orchestrator.ranks.build import (
+    RESTART,
+    api_key,
+    environment,
+    gpu_count,
+    member_addresses,
+    rank,
+)
 from orchestrator.ranks.entrypoint import ENTRY, FOLDER, READY, RUN, rendered, verbatim
 from orchestrator.spec.models import Cluster, Deployment
 
@@ -56,9 +62,7 @@ def start_line(
     return (*program(deployment.profile, "ray"), "start", *options(merged), "--block")
 
 
-def _expected(
-    cluster: Cluster, deployment: Deployment, addresses: Sequence[str]
-) -> Iterator[str]:
+def _expected(cluster: Cluster, deployment: Deployment, addresses: Sequence[str]) -> Iterator[str]:
     given = deployment.profile.ray.get("num-gpus", deployment.profile.ray.get("num_gpus"))
     for host, address in zip(deployment.hosts, addresses, strict=True):
         counted = gpu_count(cluster, deployment, host)
@@ -112,7 +116,7 @@ def _script(
 
 def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank, ...]:
     """Head first. Environment before scripts: the head's script names what differs between hosts."""
-    addresses = [rank_address(cluster, deployment, host, world) for host in deployment.hosts]
+    addresses = member_addresses(cluster, deployment, world)
     restart = RESTART if deployment.supervision == "entrypoint" else "no"
     bare = []
     for index, host in enumerate(deployment.hosts):
@@ -134,6 +138,8 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
                 argv=(ENTRY,),
                 env=environment(cluster, deployment, host, world, own),
                 ports=listening(cluster, deployment, index),
+                secrets=frozenset(deployment.profile.secrets)
+                | (api_key(deployment, "VLLM_API_KEY") if index == 0 else frozenset()),
                 restart=restart,
             )
         )

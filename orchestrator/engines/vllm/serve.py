@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.engines.vllm.flags import name_of, words
 from orchestrator.flags import flags
+from orchestrator.ranks.arguments import name_of, words
 from orchestrator.spec.models import Deployment, Profile
 from orchestrator.spec.units import parse_duration
 
@@ -57,9 +57,14 @@ def serve(deployment: Deployment, own: tuple[str, ...], *, api: bool = True) -> 
     line += ["--tensor-parallel-size", str(sizes.tensor)]
     if sizes.pipeline > 1:
         line += ["--pipeline-parallel-size", str(sizes.pipeline)]
-    given = {name_of(key) for key in profile.args}
-    several = len(deployment.hosts) > 1
-    if several and has(profile, "distributed-timeout-seconds"):
-        if "distributed-timeout-seconds" not in given:
-            line += ["--distributed-timeout-seconds", str(start_seconds(profile))]
-    return (*line, *own, *words(profile.args))
+    line += _distributed_timeout(deployment)
+    return (*line, *own, *words("vllm", profile.args))
+
+
+def _distributed_timeout(deployment: Deployment) -> list[str]:
+    """How long ranks wait for each other, where this version is known to have the flag."""
+    profile, flag = deployment.profile, "distributed-timeout-seconds"
+    given = flag in {name_of(key) for key in profile.args}
+    if given or len(deployment.hosts) == 1 or not has(profile, flag):
+        return []
+    return [f"--{flag}", str(start_seconds(profile))]

@@ -26,19 +26,20 @@ def word(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def words(args: Mapping[str, Any]) -> tuple[str, ...]:
-    """All arguments in the order of the file."""
-    return tuple(one for key, value in args.items() for one in _flag(key, value))
+def words(engine: str, args: Mapping[str, Any]) -> tuple[str, ...]:
+    """All arguments in the order of the file; how lists are written is the engine's (flags/)."""
+    forms = flags(engine)["lists"]
+    return tuple(one for key, value in args.items() for one in _flag(forms, key, value))
 
 
-def _flag(key: str, value: Any) -> Iterator[str]:
+def _flag(forms: Mapping[str, Any], key: str, value: Any) -> Iterator[str]:
     flag = option(key)
     if value is None:
         return
     if isinstance(value, bool):
         yield flag if value else f"--no-{name_of(key)}"
     elif isinstance(value, (list, tuple)):
-        yield from _list(flag, name_of(key), list(value))
+        yield from _list(forms, flag, name_of(key), list(value))
     else:
         yield from _single(flag, word(value))
 
@@ -59,14 +60,14 @@ def _number(text: str) -> bool:
     return True
 
 
-def _list(flag: str, name: str, values: list[Any]) -> Iterator[str]:
-    forms = flags("vllm")["lists"]
-    if name in forms["json"]:
+def _list(forms: Mapping[str, Any], flag: str, name: str, values: list[Any]) -> Iterator[str]:
+    form = next((form for form, names in forms.items() if name in names), forms["others"])
+    if form == "json":
         yield from (flag, json.dumps(values, ensure_ascii=False))
-    elif name in forms["repeated"]:
+    elif form == "repeated":
         for value in values:
             yield from _single(flag, word(value))
-    elif name in forms["joined"]:
+    elif form == "joined":
         yield from _single(flag, ",".join(map(word, values)))
     elif values:
         yield flag

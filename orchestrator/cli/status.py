@@ -1,0 +1,134 @@
+"""`orch status`: what runs, whether it answers, and what runs that the files do not know."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+
+from orchestrator.cli.options import Site, cluster_options
+from orchestrator.cli.table import Cell, table
+from orchestrator.errors import OrchError
+from orchestrator.hosts.reader import read
+from orchestrator.observe.status import (
+    DeploymentStatus,
+    Reply,
+    Status,
+    judge,
+    narrowed,
+    questions,
+    seen,
+    to_ask,
+    wanted_ranks,
+)
+from orchestrator.run.record import span
+from orchestrator.spec.models import Deployment
+from orchestrator.steps.answer import completion
+
+VERSION = 1  # of the JSON form, docs/json.md
+COLOURS = {
+    "answers": "green",
+    "running": "green",
+    "starting": "yellow",
+    "partly": "yellow",
+    "silent": "red",
+    "down": "red",
+    "unknown": "magenta",
+    "missing": "red",
+    "exited": "red",
+}
+
+
+@click.command()
+@cluster_options(purpose="look")
+def status(site: Site) -> None:
+    """Show deployments, ranks, endpoints, strangers; exit 0 only if every deployment answers."""
+    found = look(site)
+    if site.json:
+        click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
+    else:
+        for line in _lines(found):
+            click.echo(line)
+    sys.exit(found.exit_code)
+
+
+def look(site: Site) -> Status:
+    """One script a host, then one completion for each deployment whose head runs."""
+    cluster = narrowed(site.cluster, site.only)
+    hosts = list(cluster.hosts.values())
+    wanted = questions(cluster, hosts)
+    world = read(site.hosts, wanted)
+    found = {one.name: seen(one, wanted, world, world.errors.get(one.name)) for one in hosts}
+    ranks = wanted_ranks(cluster)
+    return judge(cluster, ranks, found, _replies(site, to_ask(cluster, ranks, found)))
+
+
+def _replies(site: Site, asked: list[Deployment]) -> dict[str, Reply]:
+    """What each said; an answer that can't be read is no answer."""
+    reads = frozenset((one.head, completion(one)) for one in asked)
+    if not reads:
+        return {}
+    world = read(site.hosts, reads)
+    replies = {}
+    for one in asked:
+        try:
+            answer = world[one.head].get(completion(one))
+        except OrchError as error:
+            replies[one.name] = Reply(False, str(error))
+            continue
+        replies[one.name] = Reply(answer.tokens > 0, answer.why)
+    return replies
+
+
+def _document(found: Status) -> dict[str, object]:
+    form = asdict(found)
+    for deployment in form["deployments"]:
+        deployment["ranks"] = [rank.pop("rank") | rank for rank in deployment["ranks"]]
+    return {"version": VERSION, "exit_code": found.exit_code, **form}
+
+
+def _lines(found: Status) -> Iterator[str]:
+    if not found.deployments:
+        yield f"{found.cluster} has no deployments"
+    else:
+        yield from _deployments(found.deployments)
+        yield ""
+        yield from _ranks(found.deployments)
+    if found.strangers:
+        yield "\n" + click.style("not in the files", bold=True)
+        yield from (f"  {one.host}: {one.what}" for one in found.strangers)
+    if found.unreachable:
+        yield "\n" + click.style("could not be asked", bold=True, fg="red")
+        yield from (f"  {host}: {_without(host, why)}" for host, why in found.unreachable.items())
+    if found.unread:
+        yield "\n" + click.style("not known", bold=True)
+        yield from (f"  {text}" for text in found.unread)
+
+
+def _without(host: str, why: str) -> str:
+    return why.removeprefix(f"{host}: ")
+
+
+def _deployments(deployments: tuple[DeploymentStatus, ...]) -> Iterator[str]:
+    rows: list[list[Cell]] = [
+        [one.name, (one.state, COLOURS.get(one.state, "")), one.url, one.model, one.why]
+        for one in deployments
+    ]
+    yield from table(("DEPLOYMENT", "STATE", "ENDPOINT", "MODEL", ""), rows)
+
+
+def _ranks(deployments: tuple[DeploymentStatus, ...]) -> Iterator[str]:
+    rows: list[list[Cell]] = []
+    for one in (rank for deployment in deployments for rank in deployment.ranks):
+        up = span(one.up_seconds) if one.up_seconds is not None else ""
+        state = (one.state, COLOURS.get(one.state, ""))
+        rank = one.rank
+        restarts = str(one.restarts) if one.restarts else ""
+        told = " ".join(part for part in (one.health, one.detail) if part)
+        rows.append(
+            [f"{rank.deployment}/{rank.index}", rank.host, rank.role, state, up, restarts, told]
+        )
+    yield from table(("RANK", "HOST", "ROLE", "STATE", "UP", "RESTARTS", ""), rows)

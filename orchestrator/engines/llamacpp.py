@@ -1,0 +1,171 @@
+"""llama.cpp: one host, or a model's layers over hosts by RPC, which is for capacity and not for speed.
+
+An RPC server trusts whoever reaches it, so it listens on the gang's own address and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.contracts import Query, Rank, Step, World
+from orchestrator.flags import flags
+from orchestrator.network.environment import environment_reads
+from orchestrator.ranks.arguments import words
+from orchestrator.ranks.build import (
+    RESTART,
+    api_key,
+    environment,
+    member_addresses,
+    mounts,
+    rank,
+)
+from orchestrator.ranks.entrypoint import ENTRY, rendered
+from orchestrator.ranks.rules import common_findings, owned
+from orchestrator.ranks.spec import as_gang
+from orchestrator.spec.models import Cluster, Deployment, Finding, Profile
+from orchestrator.steps.programs import Programs
+
+NAME = "llamacpp"
+
+
+def program(profile: Profile, name: str) -> tuple[str, ...]:
+    """The words that call a program: `commands: {server: …, rpc-server: …}`, or its usual name."""
+    usual = {"server": "llama-server"}.get(name, name)
+    return tuple(profile.commands.get(name, usual).split())
+
+
+def rpc_port(deployment: Deployment) -> int:
+    return deployment.profile.rpc_port or int(flags(NAME)["ports"]["rpc"])
+
+
+def server_line(deployment: Deployment, workers: Sequence[str]) -> tuple[str, ...]:
+    """`llama-server` on the head: what orch sets, then the user's arguments in their order."""
+    profile = deployment.profile
+    source = "-m" if profile.model.startswith("/") else "-hf"
+    line = [*program(profile, "server"), source, profile.model]
+    if profile.served_name:
+        line += ["--alias", profile.served_name]
+    line += ["--host", deployment.endpoint.bind or "0.0.0.0"]  # noqa: S104  (an API for others)
+    line += ["--port", str(deployment.port)]
+    if workers:
+        line += ["--rpc", ",".join(f"{one}:{rpc_port(deployment)}" for one in workers)]
+    return (*line, *words(NAME, profile.args))
+
+
+def rpc_line(deployment: Deployment, address: str) -> tuple[str, ...]:
+    line = program(deployment.profile, "rpc-server")
+    return (*line, "-H", address, "-p", str(rpc_port(deployment)))
+
+
+def _start(
+    cluster: Cluster, deployment: Deployment, index: int, addresses: Sequence[str]
+) -> dict[str, Any]:
+    """How one rank starts: a head with workers waits until they can be reached."""
+    if index:
+        line = rpc_line(deployment, addresses[index])
+        return {"entrypoint": line[0], "argv": line[1:]}
+    line = server_line(deployment, addresses[1:])
+    if len(addresses) == 1:
+        return {"entrypoint": line[0], "argv": line[1:]}
+    figures = flags(NAME)["entrypoint"]
+    script = rendered(
+        cluster.root,
+        "llamacpp/head.sh.j2",
+        workers=list(addresses[1:]),
+        port=rpc_port(deployment),
+        serve=list(line),
+        poll=figures["poll_s"],
+        patience=figures["patience_s"],
+    )
+    return {"entrypoint": "sh", "argv": (ENTRY,), "files": {ENTRY: script}}
+
+
+def _rank(
+    cluster: Cluster, deployment: Deployment, index: int, addresses: Sequence[str], world: World
+) -> Rank:
+    host = deployment.hosts[index]
+    alone = len(deployment.hosts) == 1
+    supervised = deployment.supervision == "entrypoint" and alone
+    made = rank(
+        cluster,
+        deployment,
+        index,
+        world,
+        role="worker" if index else "head",
+        env=environment(cluster, deployment, host, world, {}),
+        ports=frozenset({rpc_port(deployment) if index else deployment.port}),
+        restart=RESTART if supervised else "no",
+        **_start(cluster, deployment, index, addresses),
+    )
+    if index:  # a worker gets its layers over the network: it needs neither the file nor the key
+        return replace(made, mounts=mounts(cluster, deployment, host, model=False))
+    return replace(made, secrets=made.secrets | api_key(deployment, "LLAMA_API_KEY"))
+
+
+@dataclass(frozen=True)
+class LlamaCpp:
+    """See contracts.Engine."""
+
+    name: str = NAME
+
+    def validate(self, cluster: Cluster, deployment: Deployment) -> Sequence[Finding]:
+        return tuple(_findings(cluster, deployment))
+
+    def ranks(self, cluster: Cluster, deployment: Deployment, world: World) -> Sequence[Rank]:
+        addresses = member_addresses(cluster, deployment, world)
+        return as_gang(
+            _rank(cluster, deployment, index, addresses, world)
+            for index in range(len(deployment.hosts))
+        )
+
+    def reads(self, cluster: Cluster, deployment: Deployment) -> frozenset[tuple[str, Query[Any]]]:
+        return environment_reads(cluster, deployment)
+
+    def steps(self, cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
+        """Only that the programs are in the image: the head's script waits for the workers itself."""
+        made = []
+        for index, host in enumerate(deployment.hosts):
+            name = "rpc-server" if index else "server"
+            programs = {name: program(deployment.profile, name)[0]}
+            made.append(Programs.of(cluster, deployment, host, programs, model=not index))
+        return made
+
+    def model_hosts(self, deployment: Deployment) -> tuple[str, ...]:
+        """Only the head reads the file."""
+        return (deployment.head,)
+
+
+def _findings(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    yield from common_findings(cluster, deployment)
+    yield from owned(deployment, NAME)
+    where = f"deployments.{deployment.name}"
+    if deployment.parallel.world > 1:
+        yield Finding(
+            message="llama.cpp has no parallel sizes: its layers are spread over the hosts",
+            path=f"{where}.parallel",
+            suggestion="leave `parallel:` out",
+        )
+    if deployment.supervision == "entrypoint" and len(deployment.hosts) > 1:
+        yield Finding(
+            message="a gang over RPC can't take one rank back by itself",
+            path=f"{where}.supervision",
+            suggestion="supervision: none",
+        )
+    mine = rpc_port(deployment)
+    for other in cluster.deployments.values():
+        shared = set(other.hosts) & set(deployment.hosts[1:])
+        same = other.name != deployment.name and other.profile.engine == NAME
+        clash = other.port == mine or (
+            same and rpc_port(other) == mine and shared & set(other.hosts[1:])
+        )
+        if shared and clash:
+            yield Finding(
+                message=f"port {mine} on {', '.join(sorted(shared))} is also one of {other.name}",
+                path=f"{where}.profile",
+                suggestion="set `rpc_port:` in one of the profiles",
+            )
+
+
+ENGINE = LlamaCpp()

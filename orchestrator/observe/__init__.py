@@ -1,0 +1,1 @@
+"""What is seen of a cluster from outside a run: its state, its logs."""

@@ -1,0 +1,71 @@
+"""What every engine's deployments can be told offline: no image, a mount that can't be, flags of orch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.flags import flags
+from orchestrator.ranks.arguments import name_of
+from orchestrator.runtimes import runtimes
+from orchestrator.spec.models import Cluster, Deployment, Finding
+
+
+def said(deployment: Deployment, path: str, message: str, suggestion: str = "") -> Finding:
+    """A finding about a deployment."""
+    where = f"deployments.{deployment.name}.{path}"
+    return Finding(message=message, path=where, suggestion=suggestion)
+
+
+def common_findings(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    yield from _required(deployment)
+    yield from _runtimes(cluster, deployment)
+    yield from _mounts(deployment)
+
+
+def _required(deployment: Deployment) -> Iterator[Finding]:
+    profile = deployment.profile
+    if not profile.model:
+        yield said(deployment, "profile", f"profile {profile.name} names no model")
+    if profile.build is not None:
+        yield said(
+            deployment, "profile", "`build:` is not there yet", "build the image, and name it"
+        )
+    elif not profile.image:
+        yield said(deployment, "profile", f"profile {profile.name} names no image")
+
+
+def _runtimes(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    for host in deployment.hosts:
+        runtime = cluster.hosts[host].runtime
+        if runtime not in runtimes():
+            known = ", ".join(runtimes())
+            yield said(deployment, "hosts", f"{host}: runtime {runtime} is not there yet", known)
+
+
+def _mounts(deployment: Deployment) -> Iterator[Finding]:
+    for number, entry in enumerate(deployment.profile.mounts):
+        source = entry.from_
+        if source.startswith(".") and not entry.sync:
+            yield said(
+                deployment,
+                f"mounts.{number}.from",
+                f"{source} is relative to your files, not a path on the hosts",
+                "add sync: true, or give an absolute path",
+            )
+        if ":" in source or ":" in entry.to or not entry.to.startswith("/"):
+            yield said(deployment, f"mounts.{number}", f"{source} to {entry.to} can't be mounted")
+
+
+def owned(deployment: Deployment, engine: str) -> Iterator[Finding]:
+    """Flags that come from the files' own keys."""
+    table = flags(engine)["owned"]
+    for key in deployment.profile.args:
+        name = name_of(key)
+        if name in table:
+            key_of_files = table[name]
+            yield said(
+                deployment,
+                f"args.{key}",
+                f"orch sets {key} itself",
+                f"say it with `{key_of_files}:`",
+            )

@@ -1,0 +1,66 @@
+"""The only proof that a deployment serves: a real completion came back, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.contracts import Change, Step, World
+from orchestrator.errors import Failed
+from orchestrator.facts.completion import Completion
+from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.steps.gang import GangStep, container_reads, log_reads
+from orchestrator.steps.join import patience
+
+
+def completion(deployment: Deployment) -> Completion:
+    """The question; also what others use that want to know whether it still answers."""
+    bind = deployment.endpoint.bind
+    return Completion(
+        port=deployment.port,
+        model=deployment.profile.served_name or deployment.profile.model,
+        address=bind if bind and bind != "0.0.0.0" else "127.0.0.1",  # noqa: S104
+        key=f"{deployment.name}/api_key" if deployment.profile.api_key is not None else "",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers(GangStep):
+    """The head answers a question. A rank that has ended is told at once; loading moves its patience."""
+
+    def check(self, world: World) -> Change | None:
+        self.watch(world)
+        answer = world[self.deployment.head].get(completion(self.deployment))
+        if answer.tokens:
+            return None
+        if answer.hopeless:
+            raise Failed(
+                f"{self.deployment.name} does not answer: {answer.why}",
+                host=self.deployment.head,
+                step=self.id,
+                hint=f"orch logs {self.deployment.name}",
+            )
+        what = "loading" if answer.status in (0, 503) else f"no answer yet ({answer.why})"
+        return self.not_yet(world, what)
+
+
+def answer_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
+    for name, deployment in cluster.deployments.items():
+        ranks = frozenset(f"{name}/rank/{index}" for index in range(len(deployment.hosts)))
+        yield Answers(
+            id=f"{name}/answer",
+            role="wait",
+            scope=name,
+            stage="answer",
+            needs=ranks | {f"{name}/join"},
+            reads=container_reads(cluster, deployment)
+            | log_reads(cluster, deployment)
+            | {(deployment.head, completion(deployment))},
+            patience=patience(deployment),
+            cluster=cluster,
+            deployment=deployment,
+        )
+
+
+STAGES = {"answer": answer_steps}

@@ -1,0 +1,63 @@
+"""The join barrier, seen from outside: the head's entrypoint leaves a mark when its gang is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.contracts import Change, Patience, Step, World
+from orchestrator.engines import engine
+from orchestrator.facts.rank_mark import ReadRankMark
+from orchestrator.ranks.entrypoint import RUN
+from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.spec.units import parse_duration
+from orchestrator.steps.gang import GangStep, container_reads, log_reads, names
+
+JOINED = f"{RUN}/joined"
+
+
+def patience(deployment: Deployment) -> Patience:
+    """`ready:` of the profile; what the ranks write counts as progress."""
+    ready = deployment.profile.ready
+    return Patience(total=parse_duration(ready.start), stall=parse_duration(ready.stall))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined(GangStep):
+    """Every node is a member of the gang, at its address, with its GPUs."""
+
+    @classmethod
+    def of(cls, cluster: Cluster, deployment: Deployment) -> Joined:
+        name = deployment.name
+        mark = ReadRankMark(next(iter(names(cluster, deployment))), JOINED)
+        return cls(
+            id=f"{name}/join",
+            role="wait",
+            scope=name,
+            stage="join",
+            needs=frozenset(f"{name}/rank/{index}" for index in range(len(deployment.hosts))),
+            reads=container_reads(cluster, deployment)
+            | log_reads(cluster, deployment)
+            | {(deployment.head, mark)},
+            patience=patience(deployment),
+            cluster=cluster,
+            deployment=deployment,
+        )
+
+    def check(self, world: World) -> Change | None:
+        self.watch(world)
+        head = self.deployment.head
+        if world[head].get(ReadRankMark(next(iter(self.names)), JOINED)):
+            return None
+        return self.not_yet(world, "the gang is not complete")
+
+
+def join_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
+    """Engines know whether there is something to join."""
+    for deployment in cluster.deployments.values():
+        own = engine(deployment.profile.engine).steps(cluster, deployment)
+        yield from (step for step in own if step.stage == "join")
+
+
+STAGES = {"join": join_steps}

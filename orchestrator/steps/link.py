@@ -1,0 +1,118 @@
+"""Every half of every link works: it is up at its speed, has its address, and its neighbours answer.
+
+Neighbours are asked in packets of the full MTU that may not be cut: a switch port at 1500 shows here, and
+not as a model that hangs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+from typing import Any
+
+from orchestrator.contracts import Change, Patience, Query, Step, World
+from orchestrator.errors import Refused
+from orchestrator.facts.answers import Netdev
+from orchestrator.facts.identity import Identify
+from orchestrator.facts.network import ReadNetwork
+from orchestrator.facts.ping import Ping
+from orchestrator.network.topology import Fabric, Member, Segment, plan_fabric
+from orchestrator.spec.models import Cluster
+
+NEIGHBOURS = 16  # of a large switch; each host asks the next ones in turn, so that all are asked
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkWorks(Step):
+    netdev: str
+    mtu: int
+    gbps: float  # what the inventory or kind says of the cable
+    port: str
+    address: IPv4Interface | None  # None: link-local, neighbours' addresses are not known
+    ping: Ping | None
+
+    def check(self, world: World) -> Change | None:
+        facts = world[self.host or ""]
+        netdev = facts.get(ReadNetwork()).netdevs.get(self.netdev)
+        if netdev is None:
+            raise Refused(f"{self.host} has no {self.netdev}", host=self.host)
+        faults = list(self._faults(netdev))
+        if not faults and not facts.get(Identify()).in_lab:
+            self._refuse_slow(netdev)
+        if not faults and self.ping is not None:
+            answers = facts.get(self.ping)
+            faults = [f"{one} over {self.netdev}: {why}" for one, why in answers.items() if why]
+        return Change("; ".join(faults)) if faults else None
+
+    def _faults(self, netdev: Netdev) -> Iterable[str]:
+        if not netdev.up:
+            yield f"{self.netdev} is down"
+        elif not netdev.carrier:
+            yield f"{self.netdev} has no carrier: is the cable of {self.port} plugged in at both ends?"
+        if netdev.mtu != self.mtu:
+            yield f"{self.netdev} has MTU {netdev.mtu}, not {self.mtu}"
+        have = [IPv4Interface(text) for text in netdev.addresses if ":" not in text]
+        if self.address is None:
+            if not any(one.is_link_local for one in have):
+                yield f"{self.netdev} has no link-local address"
+        elif self.address not in have:
+            yield f"{self.netdev} has no {self.address}"
+
+    def _refuse_slow(self, netdev: Netdev) -> None:
+        """A lab's cables have no speed; anywhere else one that can't be read is no pass."""
+        if netdev.speed_mbps is None:
+            raise Refused(f"the speed of {self.netdev} can't be read", host=self.host)
+        if netdev.speed_mbps < self.gbps * 1000:
+            speed = netdev.speed_mbps / 1000
+            raise Refused(
+                f"{self.netdev} runs at {speed:g} Gb/s, not {self.gbps:g}",
+                host=self.host,
+                hint=f"set the speed at the switch, try another cable, or say `gbps: {speed:g}` "
+                f"for {self.port} in the inventory",
+            )
+
+
+def link_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
+    """A wait per interface; a neighbour's is asked once that neighbour has its addresses."""
+    fabric = plan_fabric(cluster)
+    for host in cluster.used_hosts:
+        for segment, member in fabric.of_host(host.name):
+            yield _link_step(cluster, fabric, segment, member)
+
+
+def _link_step(cluster: Cluster, fabric: Fabric, segment: Segment, member: Member) -> Step:
+    peers = _neighbours(segment, member)
+    ping = None
+    if member.interface is not None:
+        addresses = tuple(str(peer.interface.ip) for peer in peers if peer.interface is not None)
+        ping = Ping(member.netdev, segment.mtu, addresses)
+    reads: set[tuple[str, Query[Any]]] = {
+        (member.host, ReadNetwork()),
+        (member.host, Identify()),
+    }
+    if ping is not None:
+        reads.add((member.host, ping))
+    return LinkWorks(
+        id=f"{member.host}/link/{member.netdev}",
+        role="wait",
+        host=member.host,
+        needs=frozenset(f"{peer.host}/network/confirm" for peer in peers),
+        reads=frozenset(reads),
+        patience=Patience(total=30, stall=30),
+        netdev=member.netdev,
+        mtu=segment.mtu,
+        gbps=cluster.hosts[member.host].ports[member.port].gbps,
+        port=f"{member.host}.{member.port}",
+        address=member.interface,
+        ping=ping,
+    )
+
+
+def _neighbours(segment: Segment, member: Member) -> tuple[Member, ...]:
+    place = segment.members.index(member)
+    turned = segment.members[place + 1 :] + segment.members[:place]
+    return turned[:NEIGHBOURS]
+
+
+STAGES = {"link": link_steps}

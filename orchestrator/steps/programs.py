@@ -1,0 +1,124 @@
+"""What an engine needs in the image is looked for before anything starts (few images have `ray`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.contracts import Change, Patience, Step, World
+from orchestrator.engines import engine
+from orchestrator.errors import Refused
+from orchestrator.facts.programs import FOLDER, MARK, ReadPrograms, kept_at
+from orchestrator.ranks.build import mounts
+from orchestrator.ranks.files import words
+from orchestrator.runtimes.docker import mount_words
+from orchestrator.script import Command, Raw, Script, argv, sh
+from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.steps.gang import GangStep, image_read
+
+REMEDY = {
+    "ray": "use an image that has Ray, add ray to `packages:`, or set `executor: native`",
+}
+LOOK = 'for p in "$@"; do if command -v "$p" >/dev/null 2>&1; then echo "yes $p"; else echo "no $p"; fi; done'
+LOOK_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Programs(GangStep):
+    """The programs are in the image, as this host's ranks would see it."""
+
+    programs: Mapping[str, str] = field(compare=False)  # name → path or name in the image
+    model: bool = True  # the rank mounts the model
+
+    @classmethod
+    def of(
+        cls,
+        cluster: Cluster,
+        deployment: Deployment,
+        host: str,
+        programs: Mapping[str, str],
+        *,
+        model: bool = True,
+    ) -> Programs:
+        name = deployment.name
+        installed = {package.split("=")[0].split("[")[0] for package in deployment.profile.packages}
+        wanted = {name: path for name, path in programs.items() if name not in installed}
+        query = _query(cluster, deployment, host, wanted, model)
+        return cls(
+            id=f"{name}/programs/{host}",
+            role="gate",
+            host=host,
+            scope=name,
+            stage="programs",
+            on_demand=True,
+            reads=frozenset({(host, image_read(cluster, deployment, host)), (host, query)}),
+            patience=Patience(total=LOOK_S + 60, stall=LOOK_S + 60),
+            programs=wanted,
+            model=model,
+            cluster=cluster,
+            deployment=deployment,
+        )
+
+    @property
+    def _query(self) -> ReadPrograms:
+        return _query(self.cluster, self.deployment, self.host or "", self.programs, self.model)
+
+    def check(self, world: World) -> Change | None:
+        image = self.deployment.profile.image
+        found = world[self.host or ""].get(self._query)
+        if found is None:
+            return Change(f"look for {', '.join(self.programs)} in {image}")
+        lacking = [name for name, path in self.programs.items() if not found.get(path)]
+        if not lacking:
+            return None
+        raise Refused(
+            f"image {image} has no {', '.join(lacking)}",
+            host=self.host,
+            step=self.id,
+            hint=REMEDY.get(lacking[-1], "take another `image:`, or name the path in `commands:`"),
+        )
+
+    def apply(self, change: Change, world: World) -> Script:
+        """A container of the image with the rank's mounts, that only looks, and is gone again."""
+        host = self.host or ""
+        query = self._query
+        seen = mounts(self.cluster, self.deployment, host, model=self.model)
+        mounted = mount_words(seen)
+        run = words([query.runtime, "run", "--rm", "--network", "none", *mounted])
+        look = argv(
+            "--entrypoint", "sh", query.reference, "-c", LOOK, "sh", *self.programs.values()
+        )
+        text = sh(
+            """{}
+[ -n "$f" ] || { echo {} >&2; exit 1; }
+mkdir -p {} && { {} {} && echo {}; } >"$f.new" && mv "$f.new" "$f\"""",
+            Raw(kept_at(query.runtime, query.reference, query.mark)),
+            f"image {query.reference} is not on this host",
+            Raw(FOLDER),
+            Raw(run),
+            Raw(look),
+            MARK,
+        )
+        return Script({"look": Command(text, timeout=LOOK_S)}, mutates=True, stop_on_error=True)
+
+
+def _query(
+    cluster: Cluster, deployment: Deployment, host: str, programs: Mapping[str, str], model: bool
+) -> ReadPrograms:
+    mounted = mounts(cluster, deployment, host, model=model)
+    seen = repr((mounted, sorted(programs.values())))
+    mark = hashlib.sha256(seen.encode()).hexdigest()[:12]
+    runtime = cluster.hosts[host].runtime
+    return ReadPrograms(runtime, deployment.profile.image or "", mark)
+
+
+def program_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
+    """Engines know which programs they call."""
+    for deployment in cluster.deployments.values():
+        own = engine(deployment.profile.engine).steps(cluster, deployment)
+        yield from (step for step in own if step.stage == "programs")
+
+
+STAGES = {"programs": program_steps}

@@ -1,0 +1,111 @@
+"""A model path is on every host of a gang, and it is the same model, before anything is started for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.contracts import Change, Patience, Step, World
+from orchestrator.engines import engine
+from orchestrator.errors import Refused
+from orchestrator.facts import ReadPath
+from orchestrator.facts.answers import PathInfo
+from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.steps.gang import GangStep
+
+HUB = "~/.cache/huggingface/hub"
+IGNORE = (".cache", "*.lock", "*.incomplete")
+
+
+def on_hosts(cluster: Cluster, deployment: Deployment) -> str | None:
+    """Where the model lies on a host; None where the engine fetches it itself."""
+    model = deployment.profile.model
+    if model.startswith(("/", "~/")):
+        return _unmounted(deployment, model)
+    offline = str(deployment.profile.env.get("HF_HUB_OFFLINE", "0")) in ("1", "True", "true")
+    cached = any(
+        entry.from_.startswith("~/.cache/huggingface") for entry in deployment.profile.mounts
+    )
+    return f"{HUB}/models--{model.replace('/', '--')}" if offline and cached and model else None
+
+
+def _unmounted(deployment: Deployment, model: str) -> str:
+    """The path on the host of a path in the container."""
+    for entry in deployment.profile.mounts:
+        below = entry.to.rstrip("/") + "/"
+        if not entry.sync and (model + "/").startswith(below):
+            return entry.from_.rstrip("/") + "/" + model[len(below) :]
+    return model
+
+
+def model_hosts(deployment: Deployment) -> tuple[str, ...]:
+    """Hosts that read the files; an engine may say that not all do."""
+    said = getattr(engine(deployment.profile.engine), "model_hosts", None)
+    return tuple(said(deployment)) if said is not None else deployment.hosts
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsThere(GangStep):
+    """Present everywhere, with the same names and sizes."""
+
+    path: str
+
+    def check(self, world: World) -> Change | None:
+        query = ReadPath(self.path, IGNORE)
+        infos = {host: world[host].get(query) for host in model_hosts(self.deployment)}
+        self._missing(infos)
+        self._unlike(infos)
+        return None
+
+    def _missing(self, infos: Mapping[str, PathInfo]) -> None:
+        missing = [host for host, info in infos.items() if not info.exists or info.files == 0]
+        if missing:
+            raise Refused(
+                f"model {self.path} is missing on {', '.join(missing)}",
+                host=missing[0],
+                step=self.id,
+                hint=f"copy it there, or set `model:` of {self.deployment.profile.name}",
+            )
+        broken = [host for host, info in infos.items() if info.broken]
+        if broken:
+            raise Refused(
+                f"model {self.path} is not whole on {', '.join(broken)}: links that lead nowhere",
+                host=broken[0],
+                step=self.id,
+                hint="download it again",
+            )
+
+    def _unlike(self, infos: Mapping[str, PathInfo]) -> None:
+        head = infos[self.deployment.head]
+        unlike = [host for host, info in infos.items() if info.fingerprint != head.fingerprint]
+        if unlike:
+            raise Refused(
+                f"model {self.path} on {', '.join(unlike)} is another than on"
+                f" {self.deployment.head}: names or sizes of its files differ",
+                host=unlike[0],
+                step=self.id,
+                hint=f"rsync -a --delete {self.path}/ from {self.deployment.head}",
+            )
+
+
+def weights_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
+    for name, deployment in cluster.deployments.items():
+        path = on_hosts(cluster, deployment)
+        if path is None:
+            continue
+        yield WeightsThere(
+            id=f"{name}/weights",
+            role="gate",
+            scope=name,
+            stage="weights",
+            on_demand=True,
+            reads=frozenset((host, ReadPath(path, IGNORE)) for host in model_hosts(deployment)),
+            patience=Patience(total=120, stall=120),
+            path=path,
+            cluster=cluster,
+            deployment=deployment,
+        )
+
+
+STAGES = {"weights": weights_steps}
