@@ -105,9 +105,7 @@ class Watch:
         self._memory.start()
         self._start = time.perf_counter()
 
-    def stop(
-        self, code: int | None, changed: Callable[[str], int | None], output: str
-    ) -> Sample:
+    def stop(self, code: int | None, changed: Callable[[str], int | None], output: str) -> Sample:
         """code None: it was ended at its limit."""
         wall = time.perf_counter() - self._start
         peak = self._memory.stop()

@@ -185,12 +185,21 @@ class Ansible(Contestant):
 
     def command(self, job: Job) -> list[str]:
         common = f"ansible_port={job.port} ansible_python_interpreter=/usr/bin/python3"
-        lines = [
-            f"{job.farm.address(i)} root_dir={job.farm.home(i)}" for i in range(job.count)
+        lines = [f"{job.farm.address(i)} root_dir={job.farm.home(i)}" for i in range(job.count)]
+        inventory = job.write(
+            "hosts.ini", "\n".join([*lines, "[all:vars]", common.replace(" ", "\n")])
+        )
+        play = (
+            resources.ansible_script_play()
+            if self._one_task
+            else resources.ansible_play(self._strategy)
+        )
+        return [
+            job.peer("ansible-playbook"),
+            "-i",
+            str(inventory),
+            str(job.write("play.yaml", play)),
         ]
-        inventory = job.write("hosts.ini", "\n".join([*lines, "[all:vars]", common.replace(" ", "\n")]))
-        play = resources.ansible_script_play() if self._one_task else resources.ansible_play(self._strategy)
-        return [job.peer("ansible-playbook"), "-i", str(inventory), str(job.write("play.yaml", play))]
 
     def environment(self, job: Job) -> Mapping[str, str]:
         persist = "-o ControlMaster=auto -o ControlPersist=120s"

@@ -47,9 +47,7 @@ async def serve(listen: int, target: int, delay: float) -> None:
         there_reader, there_writer = await asyncio.open_connection(address, target)
         for end in (writer, there_writer):
             end.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.gather(
-            pump(reader, there_writer, delay), pump(there_reader, writer, delay)
-        )
+        await asyncio.gather(pump(reader, there_writer, delay), pump(there_reader, writer, delay))
 
     server = await asyncio.start_server(handle, "0.0.0.0", listen)
     async with server:

@@ -133,7 +133,9 @@ def start(root: Path, hosts: int) -> Farm:
 def _sshd() -> str:
     found = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if found is None:
-        raise FileNotFoundError("sshd is not installed (Debian, Ubuntu: apt install openssh-server)")
+        raise FileNotFoundError(
+            "sshd is not installed (Debian, Ubuntu: apt install openssh-server)"
+        )
     return found
 
 
@@ -175,7 +177,9 @@ def _write_files(root: Path, hosts: int) -> None:
 def _own_root_account(root: Path) -> None:
     """In this namespace root logs in with bash, in a home of the farm's: no rc file of the machine counts."""
     others = [
-        line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith("root:")
+        line
+        for line in Path("/etc/passwd").read_text().splitlines()
+        if not line.startswith("root:")
     ]
     if not any(line.startswith("sshd:") for line in others):
         others.append("sshd:x:74:65534::/run/sshd:/usr/sbin/nologin")

@@ -64,7 +64,9 @@ class Meter:
         """Live ones, and those that were waited for. Servers are never waited for while it runs."""
         table = processes()
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return ended.ru_utime + ended.ru_stime + sum(table[pid].cpu_s for pid in self.clients(table))
+        return (
+            ended.ru_utime + ended.ru_stime + sum(table[pid].cpu_s for pid in self.clients(table))
+        )
 
     def server_cpu_s(self) -> float:
         table = processes()

@@ -43,7 +43,10 @@ RESOURCES: tuple[Resource, ...] = (
         Resource(f"link-{i}", "link", f"state/app/bin/tool-{i}", text=f"../etc/{i}.conf")
         for i in range(3)
     ),
-    *(Resource(f"line-{i}", "line", "state/app/limits", text=f"limit_{i} 100{i}") for i in range(3)),
+    *(
+        Resource(f"line-{i}", "line", "state/app/limits", text=f"limit_{i} 100{i}")
+        for i in range(3)
+    ),
 )
 
 
@@ -101,8 +104,17 @@ def _ansible_task(one: Resource) -> dict[str, Any]:
     if one.kind == "file":
         return {"ansible.builtin.copy": {"dest": path, "content": one.text, "mode": mode}}
     if one.kind == "link":
-        return {"ansible.builtin.file": {"dest": path, "src": one.text, "state": "link", "force": True}}
-    return {"ansible.builtin.lineinfile": {"path": path, "line": one.text, "create": True, "mode": "0644"}}
+        return {
+            "ansible.builtin.file": {"dest": path, "src": one.text, "state": "link", "force": True}
+        }
+    return {
+        "ansible.builtin.lineinfile": {
+            "path": path,
+            "line": one.text,
+            "create": True,
+            "mode": "0644",
+        }
+    }
 
 
 def ansible_script_play() -> str:

@@ -41,7 +41,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
-    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/performance.md"
+    )
     parser.add_argument("--raw", type=Path, help="write every sample to this file as JSON")
     parser.add_argument("--only", default="", help="contestants with this in their name")
     parser.add_argument("--no-peers", action="store_true", help="without pyinfra and Ansible")

@@ -18,7 +18,9 @@ for one in json.loads(Path(os.environ["BENCH_RESOURCES"]).read_text()):
         files.directory(name=one["name"], path=path, mode=one["mode"])
     elif one["kind"] == "file":
         source = io.StringIO(one["text"])
-        files.put(name=one["name"], src=source, dest=path, mode=one["mode"], create_remote_dir=False)
+        files.put(
+            name=one["name"], src=source, dest=path, mode=one["mode"], create_remote_dir=False
+        )
     elif one["kind"] == "link":
         files.link(name=one["name"], path=path, target=one["text"], create_remote_dir=False)
     else:
