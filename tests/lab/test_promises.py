@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,8 +95,7 @@ def test_second_operator_is_told_who_since_and_until(site: Site) -> None:
         "version: 1\nname: slow\nstages:\n"
         "  - {name: slow, shell: {check: 'test -e /tmp/never', apply: 'touch /tmp/slow; sleep 60'}}\n",
     )
-    first = site.start("run", "slow", "--json")
-    try:
+    with site.running("run", "slow", "--json") as first:
         for kind, step in steps_started(first):
             if kind == "step-started" and step:
                 break
@@ -106,9 +104,6 @@ def test_second_operator_is_told_who_since_and_until(site: Site) -> None:
             r"locked by \S+@\S+ \(run \S+\) since \d\d:\d\d, until \d\d:\d\d", refused.stdout
         )
         assert "orch unlock" in refused.stdout
-    finally:
-        first.send_signal(signal.SIGKILL)
-        first.wait()
     for host in site.lab.hosts:  # the ghost's sleep still holds the host's lock
         site.lab.run(host, ["sudo", "pkill", "-f", "sleep 60"], check=False)
 
@@ -131,15 +126,15 @@ def forget_network(site: Site) -> None:
         site.lab.run(host, ["sudo", "sh", "-c", script])
 
 
-def killed_at(site: Site, step: str, how: signal.Signals) -> subprocess.Popen[str]:
-    """`orch up`, ended as soon as it says that it starts this step."""
-    process = site.start("up", "--json")
-    for kind, one in steps_started(process):
-        if kind == "step-started" and one == step:
-            process.send_signal(how)
-            break
-    process.communicate(timeout=120)
-    return process
+def killed_at(site: Site, step: str, how: signal.Signals) -> int:
+    """The exit code of an `orch up` that was sent a signal as soon as it said that it starts this step."""
+    with site.running("up", "--json") as process:
+        for kind, one in steps_started(process):
+            if kind == "step-started" and one == step:
+                process.send_signal(how)
+                break
+        process.communicate(timeout=120)
+        return process.returncode
 
 
 def test_killed_at_each_step_the_next_up_converges(site: Site) -> None:
@@ -150,7 +145,7 @@ def test_killed_at_each_step_the_next_up_converges(site: Site) -> None:
     for step in steps:
         if "/network/" in step:
             forget_network(site)
-        assert killed_at(site, step, signal.SIGKILL).returncode == -signal.SIGKILL, step
+        assert killed_at(site, step, signal.SIGKILL) == -signal.SIGKILL, step
         site.orch("up")
         assert ask(site), step
         assert changed(site.events("up")) == [], step
@@ -160,8 +155,7 @@ def test_killed_at_each_step_the_next_up_converges(site: Site) -> None:
 
 def test_interrupted_ends_with_130_and_the_next_up_converges(site: Site) -> None:
     """Promise 2, the polite way."""
-    process = killed_at(site, "tiny/rank/0", signal.SIGINT)
-    assert process.returncode == 130
+    assert killed_at(site, "tiny/rank/0", signal.SIGINT) == 130
     site.orch("up")
     assert ask(site)
 
