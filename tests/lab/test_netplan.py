@@ -55,6 +55,7 @@ for d in {" ".join(HALVES)}; do
 done
 """
 MANAGEMENT = "ip -o addr show dev eth0 | sed 's/\\\\.*//'; ip route show dev eth0; cat /sys/class/net/eth0/ifindex"
+WATCH = "systemd-run -q --unit=watch sh -c 'ip monitor link addr route > /run/watched'"
 BARE = f"""
 systemctl stop 'orch-netplan-*.timer' 2>/dev/null
 rm -rf {HOME} /etc/netplan/40-* /etc/netplan/.*.orch
@@ -166,9 +167,7 @@ def addresses(site: Site, host: str) -> set[str]:
 def test_addresses_come_up_and_a_second_run_changes_nothing(site: Site) -> None:
     management = {host: site.inside(host, MANAGEMENT) for host in site.lab.hosts}
     for host in site.lab.hosts:
-        site.inside(
-            host, "systemd-run -q --unit=watch sh -c 'ip monitor link addr route > /run/watched'"
-        )
+        site.inside(host, WATCH)
     outcome = site.converge()
     assert outcome.errors == {}
     assert sorted(outcome.changed) == [
@@ -197,6 +196,24 @@ def test_addresses_survive_a_reboot_once_confirmed(site: Site) -> None:
     power_cycle(site, "spark-2")
     assert addresses(site, "spark-2") == before
     assert site.outcome("spark-2") == "confirmed"
+
+
+def test_an_interface_that_stays_as_it_is_is_not_touched(site: Site) -> None:
+    """A model may be talking over it: a change elsewhere must not take its address away for a moment."""
+    assert site.converge().errors == {}
+    (link,) = site.cluster.links
+    first = plan_fabric(site.cluster).segments[0].subnet
+    for second in ("10.66.1.0/24", "10.66.2.0/24"):
+        pinned = link.model_copy(update={"subnets": (first, *_nets(second))})
+        site.cluster = site.cluster.model_copy(update={"links": (pinned,)})
+        site.inside("spark-1", WATCH)
+        commands = site.change("spark-1")
+        assert set(site.send("spark-1", commands).values()) == {0}
+        time.sleep(1)
+        watched = site.inside("spark-1", "systemctl stop watch; cat /run/watched")
+        assert "enP2p1s0f1np1" in watched
+        assert "enp1s0f1np1" not in watched
+        assert site.converge().errors == {}
 
 
 def test_one_end_of_a_cable_changes_at_a_time(site: Site) -> None:
