@@ -291,6 +291,7 @@ wait_for() { # tx seconds
     folder=$home/$1
     end=$(($(date +%s) + $2))
     while [ ! -e "$folder/result" ]; do
+        [ ! -e "$folder/outcome" ] || fail 4 "$(cat "$folder/outcome")"
         [ "$(date +%s)" -lt "$end" ] || fail 4 "still under way after $2 s"
         sleep 0.1
     done
