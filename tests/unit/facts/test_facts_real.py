@@ -137,7 +137,7 @@ def test_a_tilde_is_the_hosts_home(shell: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_folder_is_told_by_names_and_sizes(shell: str, tmp_path: Path) -> None:
-    model = tmp_path / "it's a \"model\" $(x)"
+    model = tmp_path / 'it\'s a "model" $(x)'
     (model / "sub").mkdir(parents=True)
     (model / "config.json").write_text("{}")
     (model / "sub" / "weights 1.bin").write_bytes(b"x" * 1000)

@@ -134,7 +134,10 @@ def test_errors_do_not_hide_those_of_other_deployments(site: Site) -> None:
     assert "deployments.a.prot: unknown key (did you mean 'port'?)" in found
     assert "deployments.c.port: c and b both want port 1 of spark-2" in found
     assert "deployments.d.profile: there is no profile 'bog' (did you mean 'big'?)" in found
-    assert "deployments.d.hosts: there is no host or group 'sprak-3' (did you mean 'spark-3'?)" in found
+    assert (
+        "deployments.d.hosts: there is no host or group 'sprak-3' (did you mean 'spark-3'?)"
+        in found
+    )
     assert len(site.errors()) == 4
 
 
@@ -171,7 +174,9 @@ def test_x_keys_are_free_where_a_model_stands(site: Site) -> None:
 
 
 def test_an_empty_section_counts_as_not_said(site: Site) -> None:
-    site.edit("inventory.yaml", "links:\n  - [spark-2.p1, spark-3.p1]", "links:\ndefaults:\nnetwork:")
+    site.edit(
+        "inventory.yaml", "links:\n  - [spark-2.p1, spark-3.p1]", "links:\ndefaults:\nnetwork:"
+    )
     assert site.load().links == ()
 
 

@@ -35,13 +35,23 @@ def test_no_size(text: str | int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("20s", 20), ("90m", 5400), ("1h30m", 5400), ("1.5h", 5400), (7, 7), (0.5, 0.5), ("250ms", 0.25)],
+    [
+        ("20s", 20),
+        ("90m", 5400),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        (7, 7),
+        (0.5, 0.5),
+        ("250ms", 0.25),
+    ],
 )
 def test_duration(text: str | float, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "90", "m", "90 m 3", "-3s", "1y", float("inf"), float("nan"), -1])
+@pytest.mark.parametrize(
+    "text", ["", "90", "m", "90 m 3", "-3s", "1y", float("inf"), float("nan"), -1]
+)
 def test_no_duration(text: str | float) -> None:
     with pytest.raises(ValueError, match="duration"):
         parse_duration(text)
