@@ -60,7 +60,7 @@ def new_marker() -> str:
 # XDG_RUNTIME_DIR: it goes away with the last session. A home may be shared between hosts.
 STATE = """
 S=${ORCH_STATE:-/run/orch}
-if [ ! -e "$S/lock" ] && [ "$(id -u)" != 0 ]; then
+if [ -z "$ORCH_STATE" ] && [ ! -e "$S/lock" ] && [ "$(id -u)" != 0 ]; then
 read -r h </proc/sys/kernel/hostname; S=$HOME/.cache/orch/$h; fi
 [ -e "$S/lock" ] || ( umask 022; mkdir -p "$S" && : >>"$S/lock" )
 """

@@ -130,7 +130,8 @@ def _users(cluster: Cluster) -> Users:
             users[name, index].extend(everywhere)
         if not on_host:
             users[name, ANY].extend(everywhere)
-    return users
+    place = {name: number for number, name in enumerate(cluster.deployments)}
+    return {gpu: sorted(ones, key=lambda one: place[one.name]) for gpu, ones in users.items()}
 
 
 def _may_share(first: Deployment, second: Deployment) -> bool:

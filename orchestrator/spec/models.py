@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -62,6 +62,8 @@ Netdev = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,15}$")]
 
 class Strict(BaseModel):
     """Unknown keys are errors; values do not change."""
+
+    may_be_empty: ClassVar[bool] = False  # a name with nothing behind it stands for all defaults
 
     model_config = ConfigDict(
         extra="forbid",
@@ -183,6 +185,8 @@ class GpuEntry(Strict):
 
 
 class HostEntry(Strict):
+    may_be_empty = True
+
     kind: Name | None = None
     address: str | None = Field(
         default=None, description="host name or IP; 'local' for this machine"
@@ -379,6 +383,8 @@ class Endpoint(Strict):
 
 
 class DeploymentEntry(Strict):
+    may_be_empty = True
+
     profile: str
     hosts: str | tuple[str, ...] | None = None
     head: str | None = None

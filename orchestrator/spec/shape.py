@@ -87,6 +87,7 @@ def strip(annotation: Any, data: Any, *, nulls: bool = False) -> Any:
             return {
                 key: strip(inner, _nothing_said(inner, value), nulls=nulls)
                 for key, value in data.items()
+                if nulls or value is not None or _takes_null(inner)
             }
     if isinstance(data, list):
         return [strip(item_type(annotation), item, nulls=nulls) for item in data]
@@ -113,4 +114,14 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
 
 def _nothing_said(inner: Any, value: Any) -> Any:
     """`spark-1:` with nothing behind it is a host with all defaults."""
-    return {} if value is None and any(is_model(leaf) for leaf in leaves(inner)) else value
+    return {} if value is None and _may_be_empty(inner) else value
+
+
+def _may_be_empty(inner: Any) -> bool:
+    return any(getattr(leaf, "may_be_empty", False) for leaf in leaves(inner))
+
+
+def _takes_null(inner: Any) -> bool:
+    """Whether a null is a value here; elsewhere it takes away what the file builds on."""
+    allowed = inner is Any or type(None) in get_args(inner)
+    return allowed or _may_be_empty(inner)

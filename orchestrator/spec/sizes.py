@@ -49,7 +49,8 @@ def _world(one: Deployment, counts: list[int] | None) -> Finding | None:
         return None
     total = sum(counts)
     if world > total:
-        return _wrong(one, f"{_product(one)} needs {_gpus(world)}; {_places(one)} hold {total}")
+        hold = "holds" if len(one.hosts) == 1 else "hold"
+        return _wrong(one, f"{_product(one)} needs {_gpus(world)}; {_places(one)} {hold} {total}")
     if world < total and (len(one.hosts) > 1 or one.gpus != "all"):
         return _wrong(one, f"{_product(one)} leaves {_gpus(total - world)} of {total} unused")
     return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -214,11 +216,10 @@ def test_a_200_mb_file_is_refused_without_reading(
     with (site.root / file).open("wb") as big:
         big.truncate(200_000_000)
     opened: list[Path] = []
-    real = Path.open
 
-    def watched(self: Path, *args: object, **kwargs: object) -> object:
+    def watched(self: Path, mode: str = "r") -> IO[bytes]:
         opened.append(self)
-        return real(self, *args, **kwargs)  # type: ignore[arg-type]
+        return io.open(self, mode)  # noqa: UP020
 
     monkeypatch.setattr(Path, "open", watched)
     assert "200000000 bytes are more than the limit of 1048576 (1 MiB)" in site.error()
