@@ -13,7 +13,7 @@ from orchestrator.errors import Failed, OrchError, Refused
 from orchestrator.lab import inventory, like, records
 from orchestrator.lab.command import run
 from orchestrator.lab.docker import Docker
-from orchestrator.lab.down import remove
+from orchestrator.lab.down import WRITTEN, remove
 from orchestrator.lab.home import Home
 from orchestrator.lab.host import (
     LABEL,
@@ -74,15 +74,23 @@ def _keep(home: Home, known: records.Record, wish: Wish, progress: Progress) -> 
             f"lab {wish.name} is there already, with other hosts or cables",
             hint=f"orch lab down --name {wish.name}, or another --name for this one",
         )
+    gone = [name for name in WRITTEN if not (known.folder / name).exists()]
+    if gone:
+        raise Refused(
+            f"lab {wish.name} is there, but {', '.join(gone)} is gone from {known.folder}",
+            hint=f"orch lab down --name {wish.name}, then up again",
+        )
     docker = engine_of(home, wish.name)
-    running = set(
-        docker.lines("ps", "--filter", f"label={LABEL}={wish.name}", "--format", "{{.Names}}")
-    )
+    label = ("--filter", f"label={LABEL}={wish.name}")
+    running = set(docker.lines("ps", *label, "--format", "{{.Names}}"))
     for host in known.layout.hosts:
         if host.container not in running:
             progress.note(f"{host.name} is off: starting it")
             docker("start", host.container)
+            off = known.faults.get(host.name, [])
+            known.faults[host.name] = [what for what in off if what != "power-off"]
         wait_until_up(docker, host)
+    records.save(home, known)
     progress.note(f"lab {wish.name} is up already")
     return known
 
