@@ -25,6 +25,7 @@ from orchestrator.errors import (
 )
 from orchestrator.hosts.keys import SYSTEM_FILE, USER_FILE, KnownKeys, wrong_key
 from orchestrator.spec.models import Ssh
+from orchestrator.spec.units import parse_duration
 
 KEEPALIVE = 15  # seconds
 DEAD_AFTER = 30  # seconds without an acknowledgement: the connection is gone
@@ -63,7 +64,7 @@ class Opener:
 
     def open(self, address: str, ssh: Ssh, gateway: Connection | None = None) -> Connection:
         """An open connection. Raises Unreachable or one of its kinds; `host` is for the caller."""
-        timeout = _seconds(ssh.timeout) or self.timeouts.connect
+        timeout = self.timeouts.connect if ssh.timeout is None else parse_duration(ssh.timeout)
         with self.starts:
             connection = self._prepare(address, ssh, gateway, timeout)
             began = time.monotonic()
@@ -196,17 +197,6 @@ def _network(error: OSError, where: str, timeout: float | None = None) -> Unreac
             f"{where} refused the connection", hint="is sshd running there? is the port right?"
         )
     return Unreachable(f"{where}: {error.strerror or error or type(error).__name__}")
-
-
-def _seconds(value: str | int | float | None) -> float | None:
-    """A duration of the files: a number, or one with s, m, h."""
-    if value is None or isinstance(value, int | float):
-        return value
-    unit = {"s": 1, "m": 60, "h": 3600}.get(value[-1:], 0)
-    try:
-        return float(value[:-1]) * unit if unit else float(value)
-    except ValueError as error:
-        raise FilesWrong(f"ssh.timeout: {value} is not a duration") from error
 
 
 def _known_hosts(connection: Connection, ssh: Ssh) -> list[Path]:
