@@ -13,9 +13,9 @@ from orchestrator.errors import FilesWrong
 
 if TYPE_CHECKING:
     from orchestrator.lab.home import Home
-    from orchestrator.lab.lifecycle import Wish
     from orchestrator.lab.progress import Progress
     from orchestrator.lab.records import Record
+    from orchestrator.lab.up import Wish
 
 MOST_INVENTORY = 1024 * 1024  # bytes, as everywhere
 
@@ -70,7 +70,7 @@ def up(
     as_json: bool,
 ) -> None:
     """Start a lab and write its inventory."""
-    from orchestrator.lab.lifecycle import Wish, bring_up
+    from orchestrator.lab.up import Wish, bring_up
 
     wished = read_inventory(like) if like is not None else None
     if wished is not None and (count or topology):
@@ -137,7 +137,7 @@ def _show(record: Record, wish: Wish, as_json: bool) -> None:
 @name_option
 def down(name: str) -> None:
     """Remove a lab and all it put on this machine; what was made once stays for the next."""
-    from orchestrator.lab.lifecycle import take_down
+    from orchestrator.lab.down import take_down
 
     take_down(_home(), name, _progress())
     click.echo(f"lab {name} is gone")
@@ -147,7 +147,7 @@ def down(name: str) -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """List the labs on this machine."""
-    from orchestrator.lab.lifecycle import list_labs
+    from orchestrator.lab.labs import list_labs
 
     labs = list_labs(_home())
     if as_json:
@@ -167,8 +167,18 @@ def list_(as_json: bool) -> None:
 @click.argument("what")
 @name_option
 def break_(host: str, what: str, name: str) -> None:
-    """Break a host: power-off, reboot, sshd-frozen, docker-down, cable:PORT, slow-link[:PORT[:RATE]],
-    disk-full[:FOLDER], container-killed:NAME."""
+    """Break a host.
+
+    \b
+    power-off               the plug is pulled
+    reboot                  power is lost for a moment
+    sshd-frozen             sshd accepts connections and never answers
+    docker-down             the docker engine is stopped
+    cable:PORT              a cable is pulled, both halves
+    slow-link[:PORT[:RATE]] 100mbit if not said
+    disk-full[:FOLDER]      /models if not said
+    container-killed:NAME   the container's first process is killed
+    """
     from orchestrator.lab.faults import break_ as break_host
 
     click.echo(break_host(_home(), name, host, what))

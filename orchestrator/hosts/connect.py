@@ -33,6 +33,12 @@ DEAD_AFTER = 30  # seconds without an acknowledgement: the connection is gone
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
+class _Connection(Connection):  # type: ignore[misc]
+    """Fabric's, sharing one Config: an attribute that the class lacks would be written into it."""
+
+    inline_ssh_env: bool | None = None
+
+
 @dataclass(frozen=True)
 class Timeouts:
     """Seconds for each phase of connecting."""
@@ -95,7 +101,7 @@ class Opener:
             # Others' keys would use up the server's patience before an agent's turn comes.
             kwargs |= {"key_filename": [str(key)], "look_for_keys": False}
         try:
-            connection = Connection(
+            connection = _Connection(
                 host=address,
                 user=ssh.user,
                 port=ssh.port,

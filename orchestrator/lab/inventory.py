@@ -1,4 +1,4 @@
-"""The inventory that a lab writes: its hosts as a user would have described them, or a user's own made rehearsable."""
+"""The inventory that a lab writes: a plain one, or a user's own with its hosts exchanged."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _ends(items: Any, number: int) -> tuple[End, ...]:
 
 
 def rehearsal_of(inventory: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
-    """The user's inventory with its hosts exchanged for lab hosts of the same names, ports and links."""
+    """The user's inventory with lab hosts of the same names and links in place of its hosts."""
     made = deepcopy(dict(inventory))
     defaults = dict(made.get("defaults") or {})
     made["defaults"] = {**defaults, "ssh": dict(SSH)}

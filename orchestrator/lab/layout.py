@@ -1,4 +1,4 @@
-"""The shape of a lab as a value: hosts, cables, subnets, interface names. No I/O, so a test can draw any of them."""
+"""The shape of a lab as a value: hosts, cables, subnets, interface names. No I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST_HOST = 11  # 10.77.0.11 is the first host; below it are the bridge and roo
 MOST_HOSTS = 200
 MOST_SEGMENTS = 127  # two /24 each out of the lab's /16, after the management network
 
-# how the two functions of each QSFP port are named on a DGX Spark (research: NVIDIA/dgx-spark-playbooks)
+# how the two functions of each QSFP port are named on a DGX Spark (NVIDIA/dgx-spark-playbooks)
 SPARK_PORTS: dict[str, tuple[str, str]] = {
     "p0": ("enp1s0f0np0", "enP2p1s0f0np0"),
     "p1": ("enp1s0f1np1", "enP2p1s0f1np1"),
@@ -45,7 +45,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Nic:
-    """One interface of a host; docker finds it by `address`, which all but the management one lose at boot."""
+    """One interface. Docker gives it `address`, by which it is found; all but eth0 lose that."""
 
     netdev: str
     network: str
@@ -93,7 +93,7 @@ class Layout:
 
 
 def cabling(hosts: Sequence[str], topology: Topology) -> tuple[Segment, ...]:
-    """Who is connected to whom: the same ports for a pair, p0 to the next one's p1 in a ring, p0 on a switch."""
+    """p1 to p1 in a pair, p0 to the next host's p1 in a ring, every p0 on a switch."""
     count = len(hosts)
     if topology == "pair":
         if count != 2:
@@ -144,8 +144,9 @@ def _check(name: str, hosts: Sequence[str], segments: Sequence[Segment]) -> None
     for word in (name, *hosts):
         if not NAME.fullmatch(word):
             raise FilesWrong(
-                f"{word!r} can't name a lab or a lab host", hint="lower-case letters, digits, dashes; 40 at most"
-            )  # fmt: skip
+                f"{word!r} can't name a lab or a lab host",
+                hint="lower-case letters, digits and dashes; 40 at most",
+            )
     if not 1 <= len(hosts) <= MOST_HOSTS:
         raise FilesWrong(f"a lab has 1 to {MOST_HOSTS} hosts, not {len(hosts)}")
     if len(set(hosts)) != len(hosts):

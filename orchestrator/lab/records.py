@@ -14,7 +14,7 @@ from orchestrator.lab.layout import Layout, from_json
 
 @dataclass
 class Record:
-    """A lab: its layout, where its files were written, which faults are in it, whether it came up."""
+    """A lab: its layout, where its files went, which faults are in it, whether it came up."""
 
     layout: Layout
     folder: Path
@@ -45,7 +45,7 @@ def save(home: Home, record: Record) -> None:
 
 
 def load(home: Home, name: str) -> Record | None:
-    """The record of a lab, or None; one that can't be read counts as none, because labels find the rest."""
+    """The record of a lab, or None; one that can't be read counts as none: labels find the rest."""
     try:
         data = json.loads(path_of(home, name).read_text())
         return Record(

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from ipaddress import IPv4Network, ip_address
-from pathlib import Path
 from typing import Any
 
 from orchestrator.contracts import Engine
 from orchestrator.errors import OrchError
 from orchestrator.spec import gpus, sizes
+from orchestrator.spec.load import expanded, is_there
 from orchestrator.spec.models import Cluster, Deployment, Finding, SecretRef
 
 
-def check(cluster: Cluster) -> tuple[Finding, ...]:
-    """All findings about placement; paths are those of the files, `deployments.vl.port`."""
-    checks: Sequence[Callable[[Cluster], Iterator[Finding]]] = (
+def check(cluster: Cluster, *, links: bool = True) -> tuple[Finding, ...]:
+    """All findings about placement; paths are those of the files, `deployments.vl.port`.
+
+    links: whether the cluster has all links of the file, so that the n-th here is the n-th there.
+    """
+    checks: list[Callable[[Cluster], Iterator[Finding]]] = [
         _ports,
         gpus.conflicts,
         gpus.memory,
         sizes.check,
         _order,
-        _subnets,
         _engines,
-    )
+    ]
+    if links:
+        checks.append(_network)
     found = (finding for one in checks for finding in one(cluster))
     return tuple(dict.fromkeys(found))
 
@@ -76,6 +80,18 @@ def _order(cluster: Cluster) -> Iterator[Finding]:
         )
 
 
+def _network(cluster: Cluster) -> Iterator[Finding]:
+    """Subnets and addresses for every link, as they will be given out."""
+    from orchestrator.network.topology import survey_fabric  # which imports the spec
+
+    seen = set()
+    for finding in _subnets(cluster):
+        seen.add(finding.path)
+        yield finding
+    _, findings = survey_fabric(cluster)
+    yield from (finding for finding in findings if finding.path not in seen)
+
+
 def _subnets(cluster: Cluster) -> Iterator[Finding]:
     """A subnet of ours that holds a management address would take the road to that host away."""
     ours: list[tuple[str, IPv4Network]] = []
@@ -109,12 +125,6 @@ def _engines(cluster: Cluster) -> Iterator[Finding]:
             serving = _engine(one.profile.engine)
         except OrchError as error:
             yield Finding(path=path, message=str(error), suggestion=error.hint)
-        except ImportError as error:
-            yield Finding(
-                severity="warning",
-                path=path,
-                message=f"{one.profile.engine} can't be loaded, its flags are unchecked: {error}",
-            )
         else:
             yield from serving.validate(cluster, one)
 
@@ -134,7 +144,7 @@ def _secrets(cluster: Cluster, environ: Mapping[str, str]) -> Iterator[Finding]:
                 message=f"the environment variable {secret.env[:60]!r} is not set",
                 suggestion=f"export {secret.env[:60]}=…",
             )
-        if secret.file is not None and not _is_there(secret.file):
+        if secret.file is not None and not _found(secret.file):
             yield Finding(path=path, message=f"there is no file {secret.file[:200]!r}")
 
 
@@ -162,7 +172,7 @@ def _local_files(cluster: Cluster) -> Iterator[Finding]:
         if profile.build is not None:
             wanted.append(("build.dockerfile", profile.build.dockerfile))
         for place, path in wanted:
-            if path not in seen[profile.name] and not _is_there(path):
+            if path not in seen[profile.name] and not _found(path):
                 seen[profile.name].add(path)
                 yield Finding(
                     path=f"profiles.{profile.name}.{place}",
@@ -170,8 +180,5 @@ def _local_files(cluster: Cluster) -> Iterator[Finding]:
                 )
 
 
-def _is_there(path: str) -> bool:
-    try:
-        return Path(path).expanduser().exists()
-    except (OSError, RuntimeError):  # a name too long; a home that nobody has
-        return False
+def _found(path: str) -> bool:
+    return is_there(expanded(path))

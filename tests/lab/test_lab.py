@@ -1,4 +1,4 @@
-"""The rehearsal lab is what it says: hosts of their own, faults that bite, and nothing left behind."""
+"""The lab is what it says: hosts of their own, faults that bite, nothing left behind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import pytest
 from orchestrator.errors import CommandFailed, FilesWrong, Refused
 from orchestrator.lab import records
 from orchestrator.lab.docker import running_engines
+from orchestrator.lab.down import take_down
 from orchestrator.lab.faults import break_, heal
-from orchestrator.lab.host import LABEL, ssh_greets
+from orchestrator.lab.host import LABEL, ssh_greets, wait_until_up
+from orchestrator.lab.labs import list_labs
 from orchestrator.lab.layout import cabling
-from orchestrator.lab.lifecycle import Wish, bring_up, list_labs, take_down
 from orchestrator.lab.progress import Progress
+from orchestrator.lab.up import Wish, bring_up
 from tests.lab.conftest import SET_UP_SECONDS, Lab, running_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
@@ -45,7 +47,7 @@ def railed(lab: Lab) -> Lab:
             "network: {version: 2, ethernets: {"
             f"{RAIL}: {{addresses: [10.20.0.{number}/24], mtu: 9000, accept-ra: false}}}}}}\n"
         )
-        script = 'printf %s "$1" > /etc/netplan/50-test.yaml; chmod 600 /etc/netplan/50-test.yaml; netplan apply'
+        script = 'umask 077; printf %s "$1" > /etc/netplan/50-test.yaml; netplan apply'
         lab.run(host, ["sudo", "sh", "-c", script, "sh", plan])
     until(lambda: pings(lab, "spark-1", "10.20.0.2"))
     return lab
@@ -56,7 +58,7 @@ def pings(lab: Lab, host: str, address: str) -> bool:
     return lab.run(host, argv, check=False).returncode == 0
 
 
-def until(question: Callable[[], bool], seconds: float = 20) -> None:
+def until(question: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not question():
         assert time.monotonic() < deadline, question
@@ -175,7 +177,7 @@ def test_restart_keeps_names_and_addresses(railed: Lab) -> None:
         "10.20.0.2"
     ]
     assert out(railed, "spark-2", "cat", "/proc/sys/kernel/random/boot_id") != before
-    until(lambda: railed.run("spark-2", ["docker", "info"], check=False).returncode == 0)
+    wait_until_up(railed.docker, railed.layout.host("spark-2"))
 
 
 def seconds_for_12_megabytes(lab: Lab) -> float:

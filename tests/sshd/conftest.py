@@ -66,10 +66,8 @@ class Sshd:
         config = self.folder / f"sshd_config_{self.port}"
         config.write_text(CONFIG.format(port=self.port, folder=self.folder) + self.extra)
         Path("/run/sshd").mkdir(exist_ok=True)
-        self.process = subprocess.Popen(
-            [program, "-D", "-e", "-f", str(config)],
-            stderr=(self.folder / "sshd.log").open("wb"),
-        )
+        with (self.folder / "sshd.log").open("ab") as log:
+            self.process = subprocess.Popen([program, "-D", "-e", "-f", str(config)], stderr=log)
         for _ in range(200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:

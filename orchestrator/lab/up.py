@@ -1,4 +1,4 @@
-"""Brings a lab up and takes it down, and looks afterwards that it is what it should be."""
+"""Brings a lab up: networks, hosts, files; a lab that did not come up is removed again."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ from typing import Any
 from orchestrator.errors import Failed, OrchError, Refused
 from orchestrator.lab import inventory, records
 from orchestrator.lab.command import run
-from orchestrator.lab.docker import (
-    Docker,
-    ensure_gone,
-    own_engine,
-    own_folder,
-    running_engines,
-    start_own_engine,
-    stop_own_engine,
-)
+from orchestrator.lab.docker import Docker
+from orchestrator.lab.down import remove
 from orchestrator.lab.home import Home
 from orchestrator.lab.host import (
     LABEL,
@@ -32,14 +25,14 @@ from orchestrator.lab.host import (
     wait_until_up,
 )
 from orchestrator.lab.keys import KeyPair, known_hosts_line, new_key
-from orchestrator.lab.layout import LabHost, Layout, Segment, free_base, lay_out
+from orchestrator.lab.labs import engine_of, labelled
+from orchestrator.lab.layout import LabHost, Segment, free_base, lay_out
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.setup import Pieces, set_up
 
 AT_ONCE = (
     4  # hosts started at the same time: more only makes each of them slower on a small machine
 )
-WRITTEN = ("inventory.yaml", inventory.KEY, f"{inventory.KEY}.pub", inventory.KNOWN_HOSTS)
 
 
 @dataclass(frozen=True)
@@ -55,20 +48,20 @@ class Wish:
 
 def bring_up(home: Home, wish: Wish, progress: Progress) -> records.Record:
     """Return the record of a lab that is up; one that is up already in this shape is left alone."""
-    with home.lock(f"lab-{wish.name}"):
+    with home.lock(f"lab-{wish.name}", progress):
         known = records.load(home, wish.name)
         if known is not None and known.complete:
             return _keep(home, known, wish, progress)
         if known is not None or labelled(home, wish.name):
             progress.note(f"lab {wish.name} was left half made: starting over")
-            _remove(home, wish.name, progress)
+            remove(home, wish.name, progress)
         pieces = set_up(home, progress)
         record = _claim(home, pieces.docker, wish)
         try:
             _build(home, record, wish, pieces, progress)
         except BaseException:
             progress.note(f"lab {wish.name} did not come up: removing it")
-            _remove(home, wish.name, progress)
+            remove(home, wish.name, progress)
             raise
         record.complete = True
         records.save(home, record)
@@ -111,11 +104,9 @@ def _claim(home: Home, docker: Docker, wish: Wish) -> records.Record:
 
 def machine_networks() -> list[str]:
     """Where this machine's own routes and addresses lead."""
-    found = []
-    for route in json.loads(run(["ip", "-json", "-4", "route", "show", "table", "all"])):
-        if route.get("dst", "default") != "default":
-            found.append(str(route["dst"]))
-    return found
+    routes = json.loads(run(["ip", "-json", "-4", "route", "show", "table", "all"]))
+    destinations = (str(route.get("dst", "default")) for route in routes)
+    return [destination for destination in destinations if destination != "default"]
 
 
 def docker_networks(docker: Docker) -> list[str]:
@@ -141,7 +132,8 @@ def _build(
     with progress.timed(f"lab {layout.name}: {len(layout.hosts)} hosts"):
         for network in layout.networks:
             docker(
-                "network", "create", "--label", f"{LABEL}={layout.name}", "--subnet", network.subnet,
+                "network", "create", "--label", f"{LABEL}={layout.name}",
+                "--subnet", network.subnet,
                 "--opt", f"com.docker.network.driver.mtu={network.mtu}",
                 "--opt", "com.docker.network.bridge.enable_ip_masquerade="
                 + ("true" if network is layout.networks[0] else "false"),
@@ -196,118 +188,3 @@ def write_files(record: records.Record, wish: Wish, user: KeyPair, own: dict[str
         else inventory.rehearsal_of(wish.like, layout)
     )
     (folder / "inventory.yaml").write_text(inventory.text(layout.name, made))
-
-
-def engine_of(home: Home, name: str) -> Docker:
-    """The docker engine in which a lab lives, starting ours again if it is not running."""
-    for docker in running_engines(home):
-        if docker.lines("ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}"):
-            return docker
-    if (own_folder(home) / "data").exists() and not own_engine(home).answers():
-        docker = start_own_engine(home)
-        if docker.lines("ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}"):
-            return docker
-    raise Refused(f"there is no lab {name} on this machine", hint="orch lab ls; orch lab up")
-
-
-def labelled(home: Home, name: str) -> bool:
-    return any(_things(docker, name)[kind] for docker in running_engines(home) for kind in KINDS)
-
-
-KINDS = ("container", "network", "volume")
-
-
-def _things(docker: Docker, name: str) -> dict[str, list[str]]:
-    """What of a lab is in an engine, by its label."""
-    label = ("--filter", f"label={LABEL}={name}")
-    return {
-        "container": docker.lines("container", "ls", "--all", "--quiet", *label),
-        "network": docker.lines("network", "ls", "--quiet", *label),
-        "volume": docker.lines("volume", "ls", "--quiet", *label),
-    }
-
-
-def take_down(home: Home, name: str, progress: Progress) -> None:
-    """Remove a lab and everything it put on this machine, then look; Failed names what is left."""
-    with home.lock(f"lab-{name}"):
-        if records.load(home, name) is None and name not in records.names(home):
-            if not labelled(home, name):
-                raise Refused(f"there is no lab {name} on this machine", hint="orch lab ls")
-        with progress.timed(f"removing lab {name}"):
-            _remove(home, name, progress)
-
-
-def _remove(home: Home, name: str, progress: Progress) -> None:
-    record = records.load(home, name)
-    if (own_folder(home) / "data").exists() and not own_engine(home).answers():
-        start_own_engine(home)  # its containers and volumes can only be removed while it runs
-    left: list[str] = []
-    for docker in running_engines(home):
-        for kind, found in _things(docker, name).items():
-            left += ensure_gone(docker, kind, found)
-        left += [
-            f"{kind} {item}" for kind, items in _things(docker, name).items() for item in items
-        ]
-    if record is not None:
-        left += _remove_files(record)
-    if left:
-        raise Failed(f"lab {name} is not gone: {'; '.join(left)}", hint="run it again")
-    records.forget(home, name)
-    stop_engine_if_unused(home, progress)
-
-
-def _remove_files(record: records.Record) -> list[str]:
-    """Remove the files that we wrote, and their folders where nothing else is in them."""
-    for name in WRITTEN:
-        (record.folder / name).unlink(missing_ok=True)
-    for folder in (record.folder, *list(record.folder.parents)[:2]):
-        if folder.name not in (record.layout.name, "lab", ".orch") or not folder.exists():
-            break
-        if any(folder.iterdir()):
-            break
-        folder.rmdir()
-    return [str(record.folder / name) for name in WRITTEN if (record.folder / name).exists()]
-
-
-def stop_engine_if_unused(home: Home, progress: Progress) -> None:
-    """Stop the engine that we started when no lab and no container needs it any more."""
-    with home.lock("docker"):
-        docker = own_engine(home)
-        if not docker.answers() or records.names(home):
-            return
-        if docker.lines("ps", "--all", "--quiet"):
-            progress.note("our docker engine keeps running: there are other containers in it")
-            return
-        stop_own_engine(home)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One lab as `orch lab ls` shows it."""
-
-    name: str
-    hosts: dict[str, str]
-    folder: str
-    faults: dict[str, list[str]]
-
-
-def list_labs(home: Home) -> list[Seen]:
-    """Every lab that this machine remembers or that an engine holds."""
-    states: dict[str, dict[str, str]] = {name: {} for name in records.names(home)}
-    for docker in running_engines(home):
-        shown = docker(
-            "ps", "--all", "--filter", f"label={LABEL}",
-            "--format", "{{.Label \"orch.lab\"}} {{.Label \"orch.lab.host\"}} {{.State}}",
-        )  # fmt: skip
-        for line in shown.splitlines():
-            lab, host, state = line.split()
-            states.setdefault(lab, {})[host] = state
-    return [_seen(home, name, hosts) for name, hosts in sorted(states.items())]
-
-
-def _seen(home: Home, name: str, hosts: dict[str, str]) -> Seen:
-    record = records.load(home, name)
-    if record is None:
-        return Seen(name, hosts, "", {})
-    ordered = {host.name: hosts.get(host.name, "missing") for host in record.layout.hosts}
-    return Seen(name, ordered, str(record.folder), record.faults)
