@@ -358,7 +358,7 @@ def test_too_little_memory_is_refused_with_both_figures(tmp_path: Path) -> None:
     site.world["spark-2"].answers[ReadMemory] = Memory(128 * 2**30, 90 * 2**30, 0, 0)
     assert site.steps["vl/memory/spark-2"].check(site.world) is None
     site.world["spark-2"].answers[ReadMemory] = Memory(128 * 2**30, 80 * 2**30, 0, 0)
-    with pytest.raises(Refused, match="vl needs 89.6 GiB of memory, 80 GiB of 128 GiB"):
+    with pytest.raises(Refused, match=r"vl needs 89\.6 GiB of memory, 80 GiB of 128 GiB"):
         site.steps["vl/memory/spark-2"].check(site.world)
 
 
