@@ -168,6 +168,7 @@ class Record:
                 needs=tuple(item.get("needs", ())),
                 state=_planned_state(item),
                 summary=str(item.get("change") or ""),
+                why=str(item.get("problem") or ""),
             )
 
     def _step(self, event: Event) -> None:
@@ -193,7 +194,8 @@ class Record:
 def _planned_state(item: Mapping[str, Any]) -> State:
     if item.get("pruned"):
         return "pruned"
-    if item.get("change") is None and not item.get("provisional"):
+    settled = item.get("change") is None and item.get("problem") is None
+    if settled and not item.get("provisional"):
         return "unchanged"
     return "pending"
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,16 +71,21 @@ class Site:
             )
         return done
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """A verb in the background, its events as JSON lines on stdout."""
-        return subprocess.Popen(
+    @contextmanager
+    def running(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """A verb in the background, its events as JSON lines on stdout; killed at the end if it still runs."""
+        with subprocess.Popen(
             self.command(*words),
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def events(self, *words: str, rc: int = 0) -> list[dict[str, Any]]:
         """A verb's events."""
@@ -107,10 +113,9 @@ def changed(events: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def steps_started(process: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
-    """(kind, step) of the events of a running verb, as they come."""
+def events_of(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """The events of a running verb, as they come."""
     if process.stdout is None:
         raise TypeError("stdout is not piped")
     for line in process.stdout:
-        event = json.loads(line)
-        yield event["kind"], event.get("step", "")
+        yield json.loads(line)
