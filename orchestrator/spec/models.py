@@ -231,6 +231,13 @@ class Cluster(Strict):
     ] = ()  # the files that were read, packed ones as "packed:profiles/x.yaml"
     shadowed: tuple[str, ...] = ()  # packed files hidden by the user's own
 
+    def url(self, deployment: Deployment) -> str:
+        """Where people ask a deployment: the advertised address, or its head's."""
+        host = self.hosts[deployment.head]
+        address = deployment.endpoint.advertise or ("127.0.0.1" if host.local else host.address)
+        shown = f"[{address}]" if ":" in address else address
+        return f"http://{shown}:{deployment.port}"
+
     @property
     def used_hosts(self) -> tuple[Host, ...]:
         """Hosts that a deployment or a link uses, in inventory order."""
