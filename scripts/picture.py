@@ -68,15 +68,22 @@ def moments(events: Sequence[Event], count: int) -> list[float]:
 
 def frames(events: Sequence[Event], count: int, width: int, height: int) -> Iterator[list[Text]]:
     """What the terminal shows at each moment, and at last what stays."""
+    whole = fold(events)
+    typed = Text.assemble(("$ ", "bold green"), f"orch {whole.verb}")
     for moment in moments(events, count):
         record = fold(event for event in events if event.at <= moment)
         if record.steps:
-            yield Frame(record, moment, width, GLYPHS).lines(height)
-    yield _final(fold(events), width)
+            yield [typed, *Frame(record, moment, width, GLYPHS).lines(height - 2)]
+    yield [typed, *_final(whole, width)]
 
 
 def _final(record: Record, width: int) -> list[Text]:
     return [*Frame(record, record.at, width, GLYPHS).final(), *summary(record)]
+
+
+def rows(lines: Sequence[Text], width: int) -> int:
+    """Lines on the screen, long ones folded."""
+    return sum(max(1, -(-line.cell_len // width)) for line in lines)
 
 
 def still(lines: list[Text], number: int, width: int, height: int) -> Still:
@@ -84,7 +91,7 @@ def still(lines: list[Text], number: int, width: int, height: int) -> Still:
     console = Console(
         record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor"
     )
-    room = height - sum(max(1, -(-line.cell_len // width)) for line in lines)
+    room = height - rows(lines, width)
     for line in lines:
         line.no_wrap, line.overflow = False, "fold"
     console.print(Group(*lines, *[Text()] * max(0, room)))
@@ -130,7 +137,7 @@ def page(stills: Sequence[Still]) -> str:
 def picture(events: Sequence[Event], count: int, width: int, height: int) -> str:
     """The whole SVG of a run."""
     drawn = list(frames(events, count, width, height))
-    tallest = max(height, *(len(lines) for lines in drawn))
+    tallest = max(rows(lines, width) for lines in drawn)
     return page([still(lines, n, width, tallest) for n, lines in enumerate(drawn)])
 
 

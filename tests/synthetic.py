@@ -101,7 +101,7 @@ class Story:
         mine = [one for one in self.plan.steps.values() if one.stage == stage]
         for one in mine:
             self.bus.started(one, self.plan.changes[one.id])
-            self.bus.progress(one, Change(f"{stage} on {one.host}", progress="3.2 of 11.4 GB"))
+            self.bus.progress(one, Change(f"{stage}: 3.2 of 11.4 GB", progress="3200000000"))
             self.bus.log_line(one, "Loading safetensors checkpoint shards:  40% | 2/5")
         self.clock.now += 31
         self.bus.done(mine[0], changed=True)

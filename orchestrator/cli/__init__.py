@@ -6,6 +6,7 @@ import importlib
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from orchestrator import __version__
 
@@ -44,6 +45,12 @@ class LazyVerbs(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{VERBS[name][0]} is not a click command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Verbs from the table, so that Tab imports none of them; then options."""
+        verbs = (CompletionItem(name, help=line) for name, (_, line) in sorted(VERBS.items()))
+        known = [verb for verb in verbs if verb.value.startswith(incomplete)]
+        return known + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -75,9 +75,10 @@ def _driven(
 ) -> int:
     world = LiveWorld(site.cluster.hosts, host_reader(site.hosts))
     decision = survey(steps, world)
-    bus.planned(decision.plan)
+    bus.planned(decision.plan, decision.problems)
     if dry_run:
-        show(decision, site.verbose)
+        if not site.json:
+            show(decision, site.verbose)
         bus.run_done(1 if decision.problems else 0, text="nothing was changed")
         return 1 if decision.problems else 0
     if settled(decision):
@@ -93,7 +94,7 @@ def _driven(
             site.cluster, steps, outcome, tools, site.hosts, site.redact
         ),
     )
-    outcome, found = converge(steps, decision, tools, lambda again: bus.planned(again.plan))
+    outcome, found = converge(steps, decision, tools, lambda again: bus.planned(again.plan, again.problems))
     code = exit_code(outcome)
     bus.run_done(
         code,

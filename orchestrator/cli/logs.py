@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from orchestrator.cli.options import Site, cluster_options
 from orchestrator.errors import FilesWrong, OrchError
@@ -19,6 +20,7 @@ from orchestrator.hosts.reader import read
 from orchestrator.observe.logs import Follower, Line, Source
 from orchestrator.runtimes import runtime
 from orchestrator.spec.models import Cluster
+from orchestrator.spec.resolve import load_cluster
 from orchestrator.spec.units import parse_duration
 
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_red", "bright_cyan")
@@ -41,9 +43,18 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
         raise click.BadParameter(f"{error}; or a time: 2026-01-02T03:04:05") from error
 
 
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Deployments of the cluster file here; nothing where it can't be read."""
+    try:
+        known = load_cluster(DEFAULT_FILE, purpose="look").deployments
+    except OrchError:
+        return []
+    return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
 @click.command()
 @cluster_options(purpose="look")
-@click.argument("names", nargs=-1, metavar="[DEPLOYMENT]...")
+@click.argument("names", nargs=-1, metavar="[DEPLOYMENT]...", shell_complete=_complete)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is said from now on.")
 @click.option(
     "--since", callback=_moment, metavar="WHEN", help="Only from then on: 10m, or a time."
@@ -68,9 +79,9 @@ def logs(
         click.echo(f"{host}: {why}", err=True)
     show = Printer(sources, site.json, timestamps, since)
     first = tail if tail is not None else SINCE_LINES if since is not None else 100
-    follower = Follower(site.hosts, sources, max(1, first))
-    failed = _turn(follower, show, limit=first)
-    follower.window = max(first, FOLLOW_LINES)
+    window = max(first, FOLLOW_LINES if follow else 1)
+    follower = Follower(site.hosts, sources, window)
+    failed = _turn(follower, show, most=first)
     if follow:
         _follow(site, names, follower, show)
     sys.exit(3 if missed else 1 if failed else 0)
@@ -126,10 +137,10 @@ def _all_known(cluster: Cluster, names: Iterable[str], sources: Iterable[Source]
             )
 
 
-def _turn(follower: Follower, show: Printer, limit: int | None = None) -> bool:
+def _turn(follower: Follower, show: Printer, most: int | None = None) -> bool:
     """One poll, printed; True if a log could not be read."""
-    lines, troubles = follower.poll()
-    for line in lines if limit != 0 else ():
+    lines, troubles = follower.poll(most)
+    for line in lines:
         show(line)
     for source, why in troubles:
         click.echo(f"{source.label}: {why}", err=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import click
@@ -12,10 +13,11 @@ from click.shell_completion import CompletionItem
 
 from orchestrator.cli.table import Cell, table
 from orchestrator.run.journal import Run, find_run, list_runs, read_run, runs_folder
-from orchestrator.run.record import Record, StepRecord, critical_path, span
+from orchestrator.run.record import Hop, Record, StepRecord, critical_path, span
 from orchestrator.run.summary import failure_lines
 
 VERSION = 1  # of the JSON forms, docs/json.md
+SHORT = 0.1  # seconds; quicker steps of a critical path share a line
 COLOURS = {"done": "green", "running": "cyan", "interrupted": "yellow", "cut short": "yellow"}
 STATE_COLOURS = {"changed": "green", "failed": "red", "refused": "red", "skipped": "yellow"}
 
@@ -96,7 +98,7 @@ def _full(run: Run) -> dict[str, Any]:
         "damaged": run.damaged,
         "steps": [_step(record, step) for step in record.steps.values()],
         "critical_path": [
-            {"id": hop.step.id, "seconds": _rounded(hop.step.seconds), "idle": _rounded(hop.idle)}
+            {"id": hop.step.id, "seconds": _rounded(hop.seconds), "idle": _rounded(hop.idle)}
             for hop in critical_path(record)
         ],
         "failures": [step.id for step in record.failures],
@@ -161,13 +163,22 @@ def _path(record: Record) -> Iterator[str]:
     path = critical_path(record)
     if not path:
         return
-    total = sum(hop.idle + (hop.step.seconds or 0) for hop in path)
+    total = sum(hop.idle + hop.seconds for hop in path)
     yield f"\ncritical path: {span(total)} of {span(record.seconds)}"
-    for hop in path:
-        took = hop.step.seconds or 0
+    for name, took, idle in _long_and_short(path):
         share = f"{100 * took / total:.0f}%" if total else ""
-        waited = f"  after {span(hop.idle)} idle" if hop.idle >= 0.05 else ""
-        yield f"  {span(took):>8} {share:>4}  {hop.step.id}{waited}"
+        waited = f"  after {span(idle)} idle" if idle >= SHORT else ""
+        yield f"  {span(took):>8} {share:>4}  {name}{waited}"
+
+
+def _long_and_short(path: Sequence[Hop]) -> Iterator[tuple[str, float, float]]:
+    """Name, seconds and idle seconds; neighbours that took no time to speak of as one."""
+    for short, hops in groupby(path, lambda hop: hop.seconds < SHORT and hop.idle < SHORT):
+        some = list(hops)
+        if short and len(some) > 1:
+            yield f"{len(some)} quick steps", sum(hop.seconds + hop.idle for hop in some), 0
+        else:
+            yield from ((hop.step.id, hop.seconds, hop.idle) for hop in some)
 
 
 def _failures(record: Record) -> Iterator[str]:

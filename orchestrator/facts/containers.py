@@ -62,13 +62,14 @@ class ReadContainers:
     if [ -n "$ids" ]; then {} inspect --type container --format {} $ids; code=$?; fi
     printf 'end %s\\n' "$code"
   }
-elif [ -e /var/run/docker.sock ]; then echo "docker runs here, its client is missing" >&2; (exit 1)
+elif [ {} = docker ] && [ -e /var/run/docker.sock ]; then echo "docker runs here, its client is missing" >&2; (exit 1)
 else (exit 127); fi""",
             self.runtime,
             wanted,
             self.runtime,
             self.runtime,
             FORMS[self.runtime],
+            self.runtime,
         )
         return script(containers=probe(body, keep=8_388_608, timeout=30))
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Gpu, Gpus
 from orchestrator.facts.identity import yes
-from orchestrator.facts.probe import count, listed, probe, reading, said, script
-from orchestrator.script import Result, Script, sh
+from orchestrator.facts.probe import count, listed, probe, reading, said, script, sections
+from orchestrator.script import Result, Script, seq, sh
 
 MIB = 1024 * 1024
 NO_DEVICES_RC = 6
@@ -20,21 +20,23 @@ NOT_SAID = frozenset(
 )
 
 SMI = sh(
-    """if command -v nvidia-smi >/dev/null; then
+    """echo @smi
+if command -v nvidia-smi >/dev/null; then
   nvidia-smi --query-gpu=index,uuid,pci.bus_id,driver_version,memory.total,memory.used,name \
     --format=csv,noheader,nounits
   printf 'rc %s\\n' $?
-else echo none; fi
-echo end"""
+else echo none; fi"""
 )
 # The matrix takes nvidia-smi most of a second: asked only where there is more than one GPU to relate.
 TOPOLOGY = sh(
-    """(set -- /proc/driver/nvidia/gpus/*
+    """echo @topology
+(set -- /proc/driver/nvidia/gpus/*
 if [ $# -gt 1 ]; then nvidia-smi topo -m 2>/dev/null; fi)
 echo end"""
 )
 BUS = sh(
-    """for gpu in /sys/bus/pci/devices/*; do
+    """echo @bus
+for gpu in /sys/bus/pci/devices/*; do
   vendor= node=
   { read -r vendor <"$gpu/vendor"; } 2>/dev/null
   if [ "$vendor" = 0x10de ]; then
@@ -47,7 +49,7 @@ for tool in nvidia-ctk nvidia-container-runtime nvidia-container-cli; do
   if command -v "$tool" >/dev/null; then toolkit=yes; fi
 done
 echo "toolkit $toolkit"
-echo end"""
+"""
 )
 PCI = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])")
 
@@ -57,24 +59,22 @@ class ReadGpus:
     """GPUs in PCI bus order, their links, and whether containers can have them."""
 
     def ask(self) -> Script:
-        return script(
-            smi=probe(SMI, timeout=45), topology=probe(TOPOLOGY, timeout=45), bus=probe(BUS)
-        )
+        return script(gpus=probe(seq([SMI, BUS, TOPOLOGY]), timeout=60))
 
     def parse(self, results: Mapping[str, Result]) -> Gpus:
         with reading("GPUs"):
-            rows = smi_rows(results)
-            nodes, toolkit = bus_nodes(listed(results, "bus", "PCI bus"))
+            lines = listed(results, "gpus", "GPUs")
+            smi, bus, matrix = sections(lines, "smi", "bus", "topology")
+            rows = smi_rows(smi, said(results["gpus"]))
+            nodes, toolkit = bus_nodes(bus)
             gpus = tuple(sorted((gpu_of(row, nodes) for row in rows), key=lambda gpu: gpu.index))
             if len({gpu.index for gpu in gpus}) != len(gpus):
                 raise ValueError("two GPUs with one index")
-            matrix = listed(results, "topology", "GPU topology")
             return Gpus(gpus, topology_of(matrix, len(gpus)), toolkit)
 
 
-def smi_rows(results: Mapping[str, Result]) -> list[list[str]]:
+def smi_rows(lines: list[str], complaint: str) -> list[list[str]]:
     """The CSV rows; none where there is no nvidia-smi or no device; Unknown where it failed."""
-    lines = listed(results, "smi", "nvidia-smi")
     if lines == ["none"]:
         return []
     if not lines or not re.fullmatch(r"rc \d+", lines[-1]):
@@ -84,7 +84,7 @@ def smi_rows(results: Mapping[str, Result]) -> list[list[str]]:
     if rc == NO_DEVICES_RC and body in ([], ["No devices were found"]):
         return []
     if rc != 0:
-        why = body[-1] if body else said(results["smi"])
+        why = body[-1] if body else complaint
         raise Unknown(f"nvidia-smi failed (exit code {rc}): {why[:300]}")
     return [[cell.strip() for cell in row] for row in csv.reader(body)]
 

@@ -12,21 +12,29 @@ from orchestrator.facts.answers import Netdev, Network
 from orchestrator.facts.probe import (
     count,
     fields,
-    good,
     json_of,
     listed,
     mapping,
     probe,
     reading,
+    said,
     script,
+    sections,
     text_of,
     whole,
 )
-from orchestrator.script import Result, Script, sh
+from orchestrator.script import Result, Script, seq, sh
 
+TABLES = sh(
+    """echo @addresses
+ip -j addr show || echo failed
+echo @routes
+ip -j route show || echo failed"""
+)
 # One line per netdev: name, index, speed, carrier, driver, PCI address, networkd's state, NetworkManager's.
 SYSFS = sh(
-    """for dev in /sys/class/net/*; do
+    """echo @sysfs
+for dev in /sys/class/net/*; do
   index=- speed=- carrier=- driver=- pci=- networkd=- manager=-
   { read -r index <"$dev/ifindex"
   read -r speed <"$dev/speed"
@@ -42,12 +50,12 @@ SYSFS = sh(
   done <"/run/NetworkManager/devices/$index"; } 2>/dev/null
   [ ! -e "$dev/ifindex" ] || printf '%s\\n' \
     "${dev##*/} $index ${speed:--} ${carrier:--} ${driver:--} ${pci:--} $networkd $manager"
-done
-echo end"""
+done"""
 )
 
 RENDERER = sh(
-    """printf 'ssh %s\\n' "${SSH_CONNECTION:-}"
+    """echo @renderer
+printf 'ssh %s\\n' "${SSH_CONNECTION:-}"
 for unit in systemd-networkd NetworkManager; do
   if [ -d /run/systemd/system ]; then state=$(systemctl is-active "$unit.service" 2>/dev/null)
   else state=nosystemd; fi
@@ -76,17 +84,18 @@ class ReadNetwork:
     """Netdevs, routes, renderer. Unknown where our SSH's address is on no netdev."""
 
     def ask(self) -> Script:
-        return script(
-            addresses=probe(sh("ip -j addr show"), keep=1_048_576),
-            routes=probe(sh("ip -j route show"), keep=1_048_576),
-            sysfs=probe(SYSFS),
-            renderer=probe(RENDERER),
-        )
+        body = seq([TABLES, SYSFS, RENDERER])
+        return script(network=probe(body, keep=2_097_152))
 
     def parse(self, results: Mapping[str, Result]) -> Network:
         with reading("network"):
-            devices = sysfs_of(listed(results, "sysfs", "netdevs"))
-            links = json_of(good(results, "addresses", "ip addr").text)
+            lines = listed(results, "network", "network")
+            parts = sections(lines, "addresses", "routes", "sysfs", "renderer")
+            addresses, table, sysfs, renderer = parts
+            if "failed" in (*addresses[-1:], *table[-1:]):
+                raise Unknown(f"network: ip: {said(results['network'])}")
+            devices = sysfs_of(sysfs)
+            links = json_of("\n".join(addresses))
             netdevs = {
                 name: netdev
                 for link in links
@@ -95,8 +104,8 @@ class ReadNetwork:
             }
             if not netdevs:
                 raise ValueError("no netdev at all")
-            routes = [mapping(one) for one in json_of(good(results, "routes", "ip route").text)]
-            found = fields(listed(results, "renderer", "network renderer"))
+            routes = [mapping(one) for one in json_of("\n".join(table))]
+            found = fields(renderer)
             ssh_address = ssh_server(found["ssh"])
             return Network(
                 netdevs=netdevs,

@@ -90,6 +90,15 @@ def listed(results: Mapping[str, Result], name: str, what: str) -> list[str]:
     return lines[:-1]
 
 
+def sections(lines: list[str], *names: str) -> list[list[str]]:
+    """The lines below each of `@name`, which must all be there, in this order."""
+    heads = [f"@{name}" for name in names]
+    places = [at for at, line in enumerate(lines) if line in heads]
+    if [lines[at] for at in places] != heads or places[0] != 0:
+        raise ValueError("the parts of the answer are not those that were asked for")
+    return [lines[at + 1 : to] for at, to in zip(places, [*places[1:], None], strict=True)]
+
+
 def fields(lines: list[str]) -> dict[str, str]:
     """Lines `key value…` as a mapping; a key that comes twice is an answer that can't be read."""
     found: dict[str, str] = {}

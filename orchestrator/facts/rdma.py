@@ -12,7 +12,6 @@ from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Rdma, RdmaDevice
 from orchestrator.facts.identity import yes
 from orchestrator.facts.probe import (
-    answered,
     count,
     json_of,
     listed,
@@ -20,14 +19,16 @@ from orchestrator.facts.probe import (
     probe,
     reading,
     script,
+    sections,
     text_of,
     whole,
 )
-from orchestrator.script import Result, Script, sh
+from orchestrator.script import Result, Script, seq, sh
 
 # mlx5 has 256 GIDs a port and rxe 1024, nearly all zero: one grep finds the few that are set.
 SYSFS = sh(
-    """for port in /sys/class/infiniband/*/ports/*; do
+    """echo @sysfs
+for port in /sys/class/infiniband/*/ports/*; do
   if [ -e "$port/state" ]; then
     device=${port%/ports/*} state= rate= layer= firmware= parent= only=
     { read -r state <"$port/state"
@@ -57,11 +58,16 @@ while read -r max locked memory soft hard unit; do
   if [ "$max $locked" = "Max locked" ]; then echo "daemon $hard"; fi
 done <"/proc/$pid/limits"; } 2>/dev/null
 echo "caps $caps"
+"""
+)
+# In a container the rdma tool may not open its socket: then sysfs has to do. The active MTU is not in sysfs.
+TOOLS = sh(
+    """echo @links
+if command -v rdma >/dev/null; then rdma -j link show 2>/dev/null || echo; fi
+echo @devinfo
+if command -v ibv_devinfo >/dev/null; then ibv_devinfo 2>/dev/null; fi
 echo end"""
 )
-LINKS = sh("if command -v rdma >/dev/null; then rdma -j link show; else echo '[]'; fi")
-# The active MTU is not in sysfs.
-DEVINFO = sh("if command -v ibv_devinfo >/dev/null; then ibv_devinfo 2>/dev/null; fi; echo end")
 CAP_SYS_RESOURCE = 1 << 24
 GID = re.compile(r"/sys/class/infiniband/([^/]+)/ports/(\d+)/gids/(\d+) ([0-9a-f:]{39}) (\S+) (.+)")
 RATE = re.compile(r"(\d+(?:\.\d+)?) Gb/sec(?: .*)?")
@@ -75,13 +81,15 @@ class ReadRdma:
     """RDMA devices and what containers may have of them."""
 
     def ask(self) -> Script:
-        return script(sysfs=probe(SYSFS), links=probe(LINKS), devinfo=probe(DEVINFO))
+        return script(rdma=probe(seq([SYSFS, TOOLS])))
 
     def parse(self, results: Mapping[str, Result]) -> Rdma:
         with reading("RDMA"):
-            ports, gids, rest = sysfs_of(listed(results, "sysfs", "RDMA devices"))
-            netdevs = links_of(results)
-            mtus = active_mtus(listed(results, "devinfo", "ibv_devinfo"))
+            lines = listed(results, "rdma", "RDMA")
+            sysfs, links, devinfo = sections(lines, "sysfs", "links", "devinfo")
+            ports, gids, rest = sysfs_of(sysfs)
+            netdevs = links_of("\n".join(links))
+            mtus = active_mtus(devinfo)
             devices = tuple(
                 device_of(name, port, words, gids.get((name, port), []), netdevs, mtus)
                 for (name, port), words in sorted(ports.items())
@@ -148,13 +156,9 @@ def device_of(
     )
 
 
-def links_of(results: Mapping[str, Result]) -> dict[tuple[str, int], str]:
-    """`rdma -j link`; in a container the tool may not open its socket: then sysfs has to do."""
-    result = answered(results, "links", "rdma link")
-    if result.rc != 0:
-        return {}
-    text = result.text.strip() or "[]"  # some versions print nothing for no device
-    links: list[Mapping[str, Any]] = [mapping(one) for one in json_of(text)]
+def links_of(text: str) -> dict[tuple[str, int], str]:
+    """`rdma -j link`; empty where the tool is missing or may not ask."""
+    links: list[Mapping[str, Any]] = [mapping(one) for one in json_of(text.strip() or "[]")]
     return {
         (text_of(one["ifname"]), whole(one["port"])): text_of(one["netdev"])
         for one in links

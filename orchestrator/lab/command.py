@@ -1,4 +1,4 @@
-"""Runs this machine's own commands as argument lists, as root through sudo where the user is not root."""
+"""Runs this machine's own commands as argument lists, through sudo where the user is not root."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def succeeds(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> bo
 
 @cache
 def as_root() -> tuple[str, ...]:
-    """The words to put before a command that needs root: none for root, `sudo -n` where that works."""
+    """What to put before a command that needs root: nothing for root, else `sudo -n`."""
     if os.geteuid() == 0:
         return ()
     if shutil.which("sudo") and succeeds(["sudo", "-n", "true"]):

@@ -1,4 +1,4 @@
-"""The docker engine that the lab's hosts run in: the machine's own, or one that we start and stop."""
+"""The docker engine that lab hosts run in: this machine's own, or one that we start and stop."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import CommandFailed, Failed
+from orchestrator.errors import CommandFailed, Failed, FilesWrong, Refused
 from orchestrator.lab.command import as_root, remove_tree, run, succeeds, until
 from orchestrator.lab.home import Home
 from orchestrator.lab.progress import last_line
 
 START_SECONDS = 60  # measured: under 6 s
 STOP_SECONDS = 60
+SOCKET_PATH_LIMIT = 108  # sun_path, unix(7)
+LONGEST_SOCKET = "exec/containerd/containerd-debug.sock"
+DETACHED = 'log=$1; shift; exec setsid --fork "$@" >"$log" 2>&1'
 
 
 class Docker:
@@ -72,23 +75,37 @@ def running_engines(home: Home) -> list[Docker]:
 
 
 def machine_engine() -> Docker | None:
-    """The machine's engine if containers in it can be reached from here over a bridge; else None."""
+    """This machine's engine if its containers can be reached from here over a bridge; else None."""
     if shutil.which("docker") is None:
         return None
     if os.environ.get("DOCKER_HOST", "unix:").partition(":")[0] != "unix":
         return None
-    plain = Docker()
-    if not plain.answers():
+    found = next((docker for docker in (Docker(), *_with_sudo()) if docker.answers()), None)
+    if found is None:
         return None
-    info = plain.info()
+    info = found.info()
     remote = "Docker Desktop" in str(info.get("OperatingSystem", ""))
     rootless = any("rootless" in str(option) for option in info.get("SecurityOptions") or ())
-    return None if remote or rootless else plain
+    return None if remote or rootless else found
+
+
+def _with_sudo() -> list[Docker]:
+    """The engine of a user who is not in the group docker and may use sudo."""
+    try:
+        prefix = as_root()
+    except Refused:
+        return []
+    return [Docker(prefix=prefix)] if prefix else []
 
 
 def start_own_engine(home: Home) -> Docker:
     """Start an engine of our own that leaves the machine's firewall and forwarding as they are."""
     folder, docker = own_folder(home), own_engine(home)
+    if len(str(folder / LONGEST_SOCKET)) >= SOCKET_PATH_LIMIT:
+        raise FilesWrong(
+            f"{folder}: too long a path for the docker engine's sockets",
+            hint="set ORCH_LAB_HOME to a shorter folder",
+        )
     with home.lock("docker"):
         if docker.answers():
             return docker
@@ -96,10 +113,11 @@ def start_own_engine(home: Home) -> Docker:
         (folder / "pid").unlink(missing_ok=True)
         log = home.log("dockerd")
         argv = [
-            *as_root(), "sh", "-c", 'log=$1; shift; exec setsid --fork "$@" >"$log" 2>&1', "sh", str(log),
+            *as_root(), "sh", "-c", DETACHED, "sh", str(log),
             "dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec",
-            "--pidfile", f"{folder}/pid", "-H", f"unix://{folder}/sock", "--group", str(os.getgid()),
-            "--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false",
+            "--pidfile", f"{folder}/pid", "-H", f"unix://{folder}/sock",
+            "--group", str(os.getgid()), "--bridge=none",
+            "--iptables=false", "--ip-forward=false", "--ip-masq=false",
         ]  # fmt: skip
         run(argv)
         hint = f"{last_line(log)} (all of it: {log})"
@@ -108,7 +126,7 @@ def start_own_engine(home: Home) -> Docker:
 
 
 def stop_own_engine(home: Home) -> None:
-    """Stop our engine, and look that its process, sockets and mounts are gone; its images stay on disk."""
+    """Stop our engine and look that its process and mounts are gone; its images stay on disk."""
     folder = own_folder(home)
     pid = own_pid(folder)
     if pid is not None:

@@ -1,6 +1,7 @@
-"""The folder with vLLM's CPU build and Ray that all lab hosts share, for the interpreter of the host image.
+"""The folder with vLLM's CPU build and Ray that all lab hosts share.
 
-It is not a virtual environment: those are bound to the interpreter that made them, and ranks run the host's own.
+It is made for the interpreter of the host image, and is not a virtual environment: those are
+bound to the interpreter that made them, and ranks run the host's own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pathlib import Path
 from orchestrator.errors import CommandFailed, Failed, NoPatience, Refused
 from orchestrator.lab.command import run, run_logged
 from orchestrator.lab.docker import Docker
-from orchestrator.lab.home import Home
+from orchestrator.lab.home import Home, gib
+from orchestrator.lab.image import base_tag
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.recipe import content_hash, package_folder, recipe
 from orchestrator.lab.tree import ENGINE
@@ -50,10 +52,8 @@ class Pip:
         self, target: Path, wanted: str, requirements: Sequence[str], index: str
     ) -> list[str]:
         """The words that install for interpreter `wanted`, which may be another than pip's own."""
-        foreign = (
-            [] if wanted == self.version
-            else ["--python-version", wanted, "--implementation", "cp", "--only-binary=:all:", "--no-compile"]
-        )  # fmt: skip
+        foreign = ["--python-version", wanted, "--implementation", "cp", "--no-compile"]
+        foreign = [] if wanted == self.version else [*foreign, "--only-binary=:all:"]
         extra = ["--extra-index-url", index] if index else []
         return [
             self.python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
@@ -99,9 +99,9 @@ def ensure_engine_folder(home: Home, progress: Progress, python: str) -> Path:
         return target
     if home.free_bytes() < ROOM:
         raise Refused(
-            f"{home.path}: {home.free_bytes() / 1024**3:.1f} GiB free, vLLM's CPU build needs {ROOM / 1024**3:.0f}",
+            f"{home.path}: {gib(home.free_bytes())} free, vLLM's CPU build needs {gib(ROOM)}",
             hint="free some space, or set ORCH_LAB_HOME to a larger disk",
-        )  # fmt: skip
+        )
     with home.lock("engine"):
         if target.exists():
             return target
@@ -135,9 +135,8 @@ def finish(folder: Path) -> None:
     (alias / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: {parts.alias['name']}\nVersion: {parts.alias['version']}\n"
     )
-    shutil.copytree(
-        package_folder("shim"), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
-    )  # fmt: skip
+    compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package_folder("shim"), folder, dirs_exist_ok=True, ignore=compiled)
     for name, entry in parts.launchers.items():
         module, function = entry.split(":")
         launcher = folder / "bin" / name
@@ -149,7 +148,7 @@ def compile_and_try(
     docker: Docker, home: Home, progress: Progress, image: str, folder: Path
 ) -> None:
     """Compile for the host image's interpreter, and let both programs say their version there."""
-    done = home.path / f"{folder.name}.tried-{image.rpartition(':')[2]}"
+    done = home.path / f"{folder.name}.tried-{base_tag().rpartition(':')[2]}"
     if done.exists():
         return
     user = ("--user", f"{os.getuid()}:{os.getgid()}", "--env", "HOME=/tmp", "--network", "none")

@@ -1,6 +1,6 @@
 """Breaks a lab host the way hosts break, and heals it; both look whether it took effect.
 
-What is broken is in the lab's record, because a cable that was pulled stays pulled when its host reboots.
+What is broken is in the lab's record: a cable that was pulled stays pulled when its host reboots.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from orchestrator.lab.command import until
 from orchestrator.lab.docker import Docker
 from orchestrator.lab.home import Home
 from orchestrator.lab.host import docker_answers, ssh_greets, wait_until_up
+from orchestrator.lab.labs import engine_of
 from orchestrator.lab.layout import End, LabHost
-from orchestrator.lab.lifecycle import engine_of
 
 RATE = "100mbit"  # of a slow link when none is said
 FULL_BY_DEFAULT = "/models"
 FULL_MOUNT = "/run/orch-lab-full"
 SPARE_KIB = 256  # so much larger than its content is the full disk, before the rest is filled
 MOST_KIB = 1024 * 1024  # a copy of the folder lies in memory while it is full
-LOOK_SECONDS = 20
+LOOK_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def power_on(target: Target) -> str:
 
 def reboot(target: Target) -> str:
     before = target.boot_id()
-    target.docker("restart", "--time", "0", target.host.container)
+    target.docker("restart", "-t", "0", target.host.container)
     wait_until_up(target.docker, target.host)
     if target.boot_id() == before:
         raise Failed(f"{target.host.name} answers with the boot id that it had before")
@@ -155,7 +155,7 @@ def _names(target: Target) -> str:
 
 
 def _carriers(target: Target) -> list[bool]:
-    """Whether each interface that is set up has light; one that is set down has no answer to give."""
+    """Whether each interface that is set up has light; one that is set down can't tell."""
     found = []
     for host, netdev in target.interfaces():
         try:
@@ -205,7 +205,7 @@ def docker_up(target: Target) -> str:
 
 
 def disk_full(target: Target) -> str:
-    """A file system in memory with the same content takes the folder's place, and is filled to its last page."""
+    """Put a file system in memory with the same content over the folder, and fill it to the end."""
     path = target.argument or FULL_BY_DEFAULT
     if _full_mounted(target):
         return f"{path} is full already"
@@ -240,7 +240,7 @@ def _full_mounted(target: Target) -> bool:
 
 
 def kill_container(target: Target) -> str:
-    """Kill the process and not the container, which docker would take for a wish and not restart."""
+    """Kill the process, not the container: docker would take that for a wish and not restart it."""
     name = target.argument
     if not name:
         raise FilesWrong("which container?", hint="orch lab break HOST container-killed:NAME")
@@ -267,7 +267,7 @@ def _look(question: Callable[[], bool], what: str) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """How something breaks and heals. `heal` None: it is over at once. `lasts`: a reboot does not heal it."""
+    """How something breaks and heals. No `heals`: it is over at once. `lasts`: over a reboot."""
 
     about: str
     breaks: Callable[[Target], str]
@@ -366,7 +366,7 @@ def _after_power_loss(target: Target) -> None:
 
 
 def _break_again(target: Target) -> None:
-    """Docker plugged new cables in when the host started: break again what is recorded as broken."""
+    """Break again what is recorded as broken: docker plugs new cables in when a host starts."""
     for name, faults in target.record.faults.items():
         for what in faults:
             if _fault(what).lasts:

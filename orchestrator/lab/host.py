@@ -1,4 +1,4 @@
-"""One lab host: how its container is created, what is put into it before its first boot, when it is up."""
+"""One lab host: how its container is created, what it gets before its first boot, when it is up."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ from orchestrator.lab.tree import ENGINE, IMAGE, LLAMA, image_archive
 
 LABEL, HOST_LABEL = "orch.lab", "orch.lab.host"
 UID = 1000  # of `orch`, the first user the image makes
-BOOT_SECONDS = 90  # measured: under 4 s on 2 idle cores
+BOOT_SECONDS = 180  # measured: 3 s on 2 idle cores; over 60 s where many others work on them
 NEVER = ("SYS_TIME", "SYS_MODULE", "SYS_RAWIO")  # clock, modules and raw memory are this machine's
 
 # linux/capability.h
-CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE"
-    " NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT"
-    " SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL"
-    " SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-).split()
+CAPABILITIES = [
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID",
+    "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST",
+    "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO",
+    "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
+    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE",
+    "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM",
+    "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+]  # fmt: skip
 
 
 def missing_capabilities(status: str) -> list[str]:
-    """Capabilities outside the bounding set of /proc/PID/status: asking docker for one of them fails the start."""
+    """Capabilities outside the bounding set in /proc/PID/status; docker can't give those."""
     mask = next(
         int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd")
     )
@@ -41,7 +44,7 @@ def missing_capabilities(status: str) -> list[str]:
 
 
 def forbidden_capabilities() -> list[str]:
-    """What a lab host goes without here: what this machine lacks itself, and what would reach its kernel."""
+    """What a lab host goes without: what this machine lacks, and what would reach its kernel."""
     whose = Path("/proc/self/status") if os.geteuid() == 0 else Path("/proc/1/status")
     return list(dict.fromkeys([*missing_capabilities(whose.read_text()), *NEVER]))
 
@@ -51,27 +54,32 @@ def create_argv(
 ) -> list[str]:
     """The `docker create` words: everything a machine has, less what would change this one.
 
-    Not --privileged: that can't be narrowed, shows every device of this machine, and is refused where a
-    capability is missing from the bounding set.
+    Not --privileged: that can't be narrowed, shows every device of this machine, and is refused
+    where a capability is missing from the bounding set.
     """
     management = next(nic for nic in host.nics if nic.netdev == MANAGEMENT)
+    mounts = [f"{volume(host, name)}:{path}" for name, path in VOLUMES.items()]
+    mounts += [f"{source}:{path}:ro" for path, source in shared.items()]
     return [
         "create", "--name", host.container, "--hostname", host.name, "--stop-signal", "SIGRTMIN+3",
         "--label", f"{LABEL}={layout.name}", "--label", f"{HOST_LABEL}={host.name}",
-        "--cap-add", "ALL", *(word for name in dropped for word in ("--cap-drop", name)),
+        "--cap-add", "ALL", *_each("--cap-drop", dropped),
         "--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined",
         "--security-opt", "apparmor=unconfined", "--security-opt", "label=disable",
         "--device-cgroup-rule", "a *:* rwm", "--cgroupns=private", "--env", "container=docker",
-        "--tmpfs", "/run", "--tmpfs", "/tmp", "--shm-size", "2g", "--pids-limit", "-1",
-        *(word for name, path in VOLUMES.items() for word in ("--volume", f"{volume(host, name)}:{path}")),
-        *(word for path, source in shared.items() for word in ("--volume", f"{source}:{path}:ro")),
+        "--tmpfs", "/run", "--tmpfs", "/tmp",  # noqa: S108  in the container
+        "--shm-size", "2g", "--pids-limit", "-1", *_each("--volume", mounts),
         "--network", management.network, "--ip", management.address,
         image, "/bin/sh", "/usr/lib/orch-lab/init.sh",
     ]  # fmt: skip
 
 
-# the inner engine's overlay cannot lie on the outer one's, so its folders are volumes; so are the models, so that
-# their disk is not an overlay either
+def _each(flag: str, values: Sequence[str]) -> list[str]:
+    return [word for value in values for word in (flag, value)]
+
+
+# the inner engine's overlay cannot lie on the outer one's, so its folders are volumes; the models
+# are one so that their disk is a real one too
 VOLUMES = {"docker": "/var/lib/docker", "containerd": "/var/lib/containerd", "models": "/models"}
 
 

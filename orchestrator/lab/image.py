@@ -1,35 +1,45 @@
-"""Builds the image that every lab host is started from: this machine's own release, made with mmdebstrap."""
+"""Builds the image that every lab host is started from, of this machine's own release."""
 
 from __future__ import annotations
 
+import io
 import platform
-import shlex
-import shutil
+import tarfile
+import uuid
 from pathlib import Path
 
 from orchestrator.errors import CommandFailed, Refused
 from orchestrator.lab.command import as_root, run, run_logged
 from orchestrator.lab.docker import Docker
-from orchestrator.lab.home import Home
+from orchestrator.lab.home import Home, gib
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.recipe import Release, content_hash, package_folder, recipe
 
-REPOSITORY = "orch-lab/host"
+REPOSITORY, BASE = "orch-lab/host", "orch-lab/base"
 ROOM = 4 * 1024**3  # bytes: the tree, its archive and the imported layer
 
 # file beside this module: (path in the image, mode)
 FILES = {
-    "init.sh": ("/usr/lib/orch-lab/init.sh", "0755"),
-    "interfaces.py": ("/usr/lib/orch-lab/interfaces.py", "0755"),
-    "orch-lab-net.service": ("/etc/systemd/system/orch-lab-net.service", "0644"),
-    "container.conf": ("/etc/systemd/system/docker.service.d/orch-lab.conf", "0644"),
-    "sshd.conf": ("/etc/ssh/sshd_config.d/10-orch-lab.conf", "0644"),
-    "sudoers": ("/etc/sudoers.d/orch", "0440"),
+    "init.sh": ("/usr/lib/orch-lab/init.sh", 0o755),
+    "interfaces.py": ("/usr/lib/orch-lab/interfaces.py", 0o755),
+    "orch-lab-net.service": ("/etc/systemd/system/orch-lab-net.service", 0o644),
+    "container.conf": ("/etc/systemd/system/docker.service.d/orch-lab.conf", 0o644),
+    "sshd.conf": ("/etc/ssh/sshd_config.d/10-orch-lab.conf", 0o644),
+    "sudoers": ("/etc/sudoers.d/orch", 0o440),
 }
+
+# runs in a container of the base image, with the units to mask as arguments
+FINISH = """set -e
+useradd --create-home --shell /bin/bash --groups sudo,docker orch
+systemctl --quiet enable orch-lab-net.service ssh.service docker.service
+systemctl --quiet mask "$@"
+rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id
+: > /etc/machine-id
+"""
 
 
 def codename() -> str:
-    """VERSION_CODENAME of this machine: lab hosts are of the same release, so its packages fit its kernel."""
+    """VERSION_CODENAME of this machine; its lab hosts are of the same release."""
     found = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     if found not in recipe().host_image.releases:
         known = ", ".join(recipe().host_image.releases)
@@ -44,9 +54,15 @@ def release() -> Release:
     return recipe().host_image.releases[codename()]
 
 
+def base_tag() -> str:
+    """The packages alone: what takes most of a minute to make."""
+    packages = recipe().host_image.model_dump(exclude={"masked"})
+    return f"{BASE}:{content_hash(packages, codename(), platform.machine())}"
+
+
 def image_tag() -> str:
     """Named by what goes into it: a change of the recipe is another image."""
-    parts = (recipe().host_image, package_folder("inside"), codename(), platform.machine())
+    parts = (base_tag(), package_folder("inside"), recipe().host_image.masked, FINISH)
     return f"{REPOSITORY}:{content_hash(*parts)}"
 
 
@@ -55,62 +71,76 @@ def ensure_host_image(docker: Docker, home: Home, progress: Progress) -> str:
     tag = image_tag()
     if docker.has_image(tag):
         return tag
-    if home.free_bytes() < ROOM:
-        raise Refused(
-            f"{home.path}: {home.free_bytes() / 1024**3:.1f} GiB free, the host image needs {ROOM / 1024**3:.0f}",
-            hint="free some space, or set ORCH_LAB_HOME to a larger disk",
-        )  # fmt: skip
     with home.lock("image"):
-        if docker.has_image(tag):
-            return tag
-        folder = home.path / "tmp" / "host-image"
-        folder.mkdir(exist_ok=True)
-        try:
-            _build(docker, home, progress, folder, tag)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        if not docker.has_image(base_tag()):
+            _bootstrap(docker, home, progress)
+        if not docker.has_image(tag):
+            with progress.timed("host image (our files)"):
+                _finish(docker, tag)
     return tag
 
 
-def _build(docker: Docker, home: Home, progress: Progress, folder: Path, tag: str) -> None:
-    tree, log = folder / "rootfs.tar", home.log("mmdebstrap")
-    with progress.timed(f"host image {codename()} (mmdebstrap)", log):
-        try:
-            run_logged([*as_root(), *bootstrap_argv(tree, mirror=None)], log)
-        except CommandFailed as first:
-            own = own_mirror()
-            if own is None:
-                raise
-            progress.note(f"{first}; again with this machine's own mirror {own}")
-            run_logged([*as_root(), *bootstrap_argv(tree, mirror=own)], log)
-    with progress.timed("host image (docker import)"):
-        docker("import", str(tree), tag, timeout=600)
+def _bootstrap(docker: Docker, home: Home, progress: Progress) -> None:
+    """Make the base image with mmdebstrap, from this machine's own mirror if no other is reached."""
+    if home.free_bytes() < ROOM:
+        raise Refused(
+            f"{home.path}: {gib(home.free_bytes())} free, the host image needs {gib(ROOM)}",
+            hint="free some space, or set ORCH_LAB_HOME to a larger disk",
+        )
+    log = home.log("mmdebstrap")
+    with home.scratch("host-image") as folder:
+        tree = folder / "rootfs.tar"
+        with progress.timed(f"host image {codename()} (mmdebstrap)", log):
+            try:
+                run_logged([*as_root(), *bootstrap_argv(tree, mirror=None)], log)
+            except CommandFailed as first:
+                own = own_mirror()
+                if own is None:
+                    raise
+                progress.note(f"{first}; again with this machine's own mirror {own}")
+                run_logged([*as_root(), *bootstrap_argv(tree, mirror=own)], log)
+        with progress.timed("host image (docker import)"):
+            docker("import", str(tree), base_tag(), timeout=900)
+
+
+def _finish(docker: Docker, tag: str) -> None:
+    """Put our files, the masked units and the user into the base image."""
+    container = f"orch-lab-finish-{uuid.uuid4().hex[:12]}"
+    units = recipe().host_image.masked
+    try:
+        docker(
+            "create", "--name", container, "--network", "none", base_tag(),
+            "sh", "-c", FINISH, "sh", *units,
+        )  # fmt: skip
+        docker("cp", "-", f"{container}:/", stdin=files_archive())
+        docker("start", "--attach", container)
+        docker("commit", "--change", 'CMD ["/bin/sh"]', container, tag, timeout=300)
+    finally:
+        docker("rm", "--force", container)
+
+
+def files_archive() -> bytes:
+    """Our files as a tar to unpack at the image's root."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, (path, mode) in FILES.items():
+            content = (package_folder("inside") / name).read_bytes()
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size, entry.mode = len(content), mode
+            tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def bootstrap_argv(tree: Path, mirror: str | None) -> list[str]:
-    """The mmdebstrap command: packages, our files, what is masked, and a user with sudo and docker."""
-    image, inside = recipe().host_image, package_folder("inside")
+    """The mmdebstrap command for the packages."""
+    image = recipe().host_image
     packages = list(image.packages)
     for package, companions in image.alternatives.items():
         if package in packages:
             packages += [name for name in companions if _is_package(name)]
-    hooks = []
-    for name, (path, mode) in FILES.items():
-        hooks += [
-            f'install -D -m {mode} {shlex.quote(str(inside / name))} "$1"{path}',
-        ]
-    hooks += [
-        'chroot "$1" useradd --create-home --shell /bin/bash --groups sudo,docker orch',
-        'chroot "$1" systemctl --quiet enable orch-lab-net.service ssh.service docker.service',
-        f'chroot "$1" systemctl --quiet mask {" ".join(image.masked)}',
-        'rm -f "$1"/etc/ssh/ssh_host_*',
-        ': > "$1/etc/machine-id"',
-        'rm -f "$1/var/lib/dbus/machine-id"',
-    ]
     argv = [
         "mmdebstrap", "--variant=minbase", f"--components={release().components}",
         f"--include={','.join(packages)}",
-        *(f"--customize-hook={hook}" for hook in hooks),
         codename(), str(tree),
     ]  # fmt: skip
     return [*argv, mirror] if mirror else argv
@@ -124,7 +154,7 @@ def _is_package(name: str) -> bool:
 
 
 def own_mirror() -> str | None:
-    """The archive this machine itself installs its release from, for networks that reach no other."""
+    """Where this machine itself installs its release from, for networks that reach no other."""
     texts = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     for path in (path for path in texts if path.is_file()):
         for line in path.read_text(errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""SSH keys of a lab: one for the user, one for each host, so that host keys are known before the first connection."""
+"""SSH keys of a lab, made here so that host keys are known before the first connection."""
 
 from __future__ import annotations
 

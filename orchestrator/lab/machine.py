@@ -1,4 +1,4 @@
-"""This machine's own packages for the lab: an engine and a tool that makes a host image without a registry."""
+"""This machine's own packages for the lab: an engine, and a tool that makes a host image."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ensure_packages(home: Home, progress: Progress) -> None:
             hint="the lab runs on Debian and Ubuntu; install these commands and try again",
         )
     log = home.log("apt")
-    with home.lock("apt"), progress.timed(f"installing {', '.join(packages)}", log):
+    with home.lock("apt", progress), progress.timed(f"installing {', '.join(packages)}", log):
         _install(packages, log)
         extra = {recipe().machine_alternatives.get(name, "") for name in missing_commands()}
         if extra - {""}:

@@ -1,4 +1,4 @@
-"""The lab's model, made on the spot from a seed: nothing is downloaded, and nobody takes it for a real one."""
+"""The lab's model, made on the spot from a seed and labelled as the random one it is."""
 
 from __future__ import annotations
 
@@ -40,15 +40,17 @@ def ensure_model(docker: Docker, home: Home, progress: Progress, image: str, eng
 def _make(docker: Docker, home: Home, image: str, engine: Path, folder: Path) -> None:
     log, pip, writer = home.log("model"), find_pip(""), folder / "gguf"
     run_logged(
-        [pip.python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-deps",
-         "--no-warn-conflicts", "--root-user-action=ignore", "--only-binary=:all:", "--target", str(writer),
-         recipe().model.requirement], log,
+        [pip.python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
+         "--no-deps", "--no-warn-conflicts", "--root-user-action=ignore", "--only-binary=:all:",
+         "--target", str(writer), recipe().model.requirement],
+        log,
     )  # fmt: skip
     docker(
         "run", "--rm", "--network", "none", "--user", f"{os.getuid()}:{os.getgid()}",
         "--env", "HOME=/tmp", "--env", "USER=orch", "--env", f"PYTHONPATH={ENGINE}:/gguf",
         "--env", "HF_HUB_OFFLINE=1", "--env", "PYTHONDONTWRITEBYTECODE=1",
-        "--volume", f"{engine}:{ENGINE}:ro", "--volume", f"{writer}:/gguf:ro", "--volume", f"{folder}:/out",
+        "--volume", f"{engine}:{ENGINE}:ro", "--volume", f"{writer}:/gguf:ro",
+        "--volume", f"{folder}:/out",
         "--volume", f"{package_folder('model')}:/model:ro",
         image, "python3", "/model/make_tiny.py", "/out", timeout=600,
     )  # fmt: skip

@@ -24,7 +24,7 @@ class Progress:
 
     @contextmanager
     def timed(self, text: str, log: Path | None = None) -> Iterator[None]:
-        """Announce work, repeat it with the log's last line while it lasts, and say how long it took."""
+        """Announce work, repeat it with the log's last line, say how long it took."""
         self.note(f"{text} …")
         started, done = time.monotonic(), threading.Event()
         beat = threading.Thread(target=self._beat, args=(text, started, done, log), daemon=True)

@@ -69,7 +69,7 @@ def recipe() -> Recipe:
 
 
 def content_hash(*parts: Any) -> str:
-    """Twelve hex digits that change when any part (value, or file or folder given as Path) changes."""
+    """Twelve hex digits that change when any part does; a Path stands for what is in it."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):

@@ -14,11 +14,10 @@ from orchestrator.lab.layout import Layout, from_json
 
 @dataclass
 class Record:
-    """A lab: its layout, where its files were written, which faults are in it, whether it came up."""
+    """A lab: its layout, where its files went, which faults are in it, whether it came up."""
 
     layout: Layout
     folder: Path
-    like: str = ""
     complete: bool = False
     faults: dict[str, list[str]] = field(default_factory=dict)  # host: what is broken
 
@@ -26,7 +25,6 @@ class Record:
         return {
             "layout": self.layout.as_json(),
             "folder": str(self.folder),
-            "like": self.like,
             "complete": self.complete,
             "faults": self.faults,
         }
@@ -45,13 +43,12 @@ def save(home: Home, record: Record) -> None:
 
 
 def load(home: Home, name: str) -> Record | None:
-    """The record of a lab, or None; one that can't be read counts as none, because labels find the rest."""
+    """The record of a lab, or None; one that can't be read counts as none: labels find the rest."""
     try:
         data = json.loads(path_of(home, name).read_text())
         return Record(
             from_json(data["layout"]),
             Path(data["folder"]),
-            data["like"],
             data["complete"],
             data["faults"],
         )

@@ -1,4 +1,4 @@
-"""Makes what a lab needs on this machine, each piece once: packages, engine, host image, vLLM, llama.cpp, model."""
+"""Makes what labs need on this machine, each piece once: engine, host image, vLLM, model."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def set_up(home: Home, progress: Progress) -> Pieces:
     """Return all pieces, making those that are missing; cheap when none is."""
     release()  # an unknown release is refused before anything is installed
     ensure_packages(home, progress)
-    with home.lock("setup"):
+    with home.lock("setup", progress):
         home.clear_leftovers()
         docker = ensure_engine(home, progress)
-        # three downloads and one build that do not need each other; the interpreter's version is known beforehand
+        # these do not need each other; the interpreter's version is in the recipe
         with ThreadPoolExecutor(max_workers=3) as pool:
             image_job = pool.submit(ensure_host_image, docker, home, progress)
             engine_job = pool.submit(ensure_engine_folder, home, progress, release().python)
@@ -52,7 +52,7 @@ def set_up(home: Home, progress: Progress) -> Pieces:
 
 
 def ensure_engine(home: Home, progress: Progress) -> Docker:
-    """The docker engine for a new lab: ours when it runs, else the machine's, else ours is started."""
+    """The engine for a new lab: ours when it runs, else the machine's, else ours is started."""
     running = running_engines(home)
     if running:
         return running[0]

@@ -1,7 +1,8 @@
-"""The image inside each lab host: no bytes of its own, because a rank borrows the host's /usr and the shared engine.
+"""The image inside each lab host: no bytes of its own, ranks borrow the host's /usr and the engine.
 
-Gigabytes of vLLM per host would make a lab of three impossible on a laptop. The image carries what a real serving
-image carries in its configuration: PATH, PYTHONPATH. It is written by hand so that every host has the same id.
+Gigabytes of vLLM per host would make a lab of three impossible on a laptop. The image carries
+what a real serving image carries in its configuration: PATH, PYTHONPATH. It is written by hand so
+that every host has the same id.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import tarfile
 IMAGE = "orch-lab/host-tree:latest"
 ENGINE, LLAMA = "/opt/orch-lab/engine", "/opt/orch-lab/llama"
 FOLDERS = {
-    "usr": 0o755, "etc": 0o755, "tmp": 0o1777, "proc": 0o555, "sys": 0o555, "dev": 0o755, "root": 0o700,
-    "opt": 0o755, "var": 0o755, "var/tmp": 0o1777, "run": 0o755, "models": 0o755, "home": 0o755,
+    "usr": 0o755, "etc": 0o755, "tmp": 0o1777, "proc": 0o555, "sys": 0o555, "dev": 0o755,
+    "root": 0o700, "opt": 0o755, "var": 0o755, "var/tmp": 0o1777, "run": 0o755, "models": 0o755,
+    "home": 0o755,
 }  # fmt: skip
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 ENVIRONMENT = [
@@ -24,7 +26,7 @@ ENVIRONMENT = [
     f"PYTHONPATH={ENGINE}",
 ]
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-CREATED = "2026-01-01T00:00:00Z"  # fixed: the id is the hash of the configuration, and must be one on all hosts
+CREATED = "2026-01-01T00:00:00Z"  # fixed: the id is a hash of this too, and is one on all hosts
 
 
 def image_archive(machine: str | None = None) -> bytes:

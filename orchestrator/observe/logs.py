@@ -105,7 +105,10 @@ def read_all(hosts: Hosts, sources: Sequence[Source], lines: int) -> Mapping[Sou
 
 @dataclass
 class Follower:
-    """Remembers the end of each log and gives what came since; `window` lines are asked each time."""
+    """Remembers the end of each log and gives what came since.
+
+    `window` lines are asked each time: it stays, so that two looks at one log overlap.
+    """
 
     hosts: Hosts
     sources: Sequence[Source]
@@ -113,8 +116,8 @@ class Follower:
     _ends: dict[Source, tuple[str, ...]] = field(default_factory=dict)
     _errors: dict[Source, str] = field(default_factory=dict)
 
-    def poll(self) -> tuple[list[Line], list[tuple[Source, str]]]:
-        """New lines of all ranks, merged; and troubles, each told once."""
+    def poll(self, most: int | None = None) -> tuple[list[Line], list[tuple[Source, str]]]:
+        """New lines of all ranks, at most `most` of each, merged; and troubles, each told once."""
         lines: list[Line] = []
         troubles: list[tuple[Source, str]] = []
         for source, batch in read_all(self.hosts, self.sources, self.window).items():
@@ -130,5 +133,6 @@ class Follower:
                     (source, f"wrote more than {self.window} lines at once; some are missing")
                 )
             self._ends[source] = batch.lines
-            lines.extend(split(source, raw) for raw in new)
+            kept = new if most is None else new[max(0, len(new) - most) :]
+            lines.extend(split(source, raw) for raw in kept)
         return merged(lines), troubles

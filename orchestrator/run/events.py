@@ -168,13 +168,16 @@ class Bus:
             data={"schema": SCHEMA, "verb": verb, "cluster": cluster, **data},
         )
 
-    def planned(self, plan: Plan) -> None:
-        """The whole plan; again if it changed after the leases were taken."""
-        steps = [_planned_step(step, plan) for step in plan.steps.values()]
+    def planned(self, plan: Plan, problems: Mapping[str, BaseException] | None = None) -> None:
+        """The whole plan, with what is wrong already; again if it changed under the leases."""
+        wrong = {name: _what(error) for name, error in (problems or {}).items()}
+        steps = [_planned_step(step, plan, wrong.get(step.id)) for step in plan.steps.values()]
         changes = sum(1 for step in steps if step["change"] is not None)
         text = f"{changes} of {len(steps)} steps would change something"
         if plan.provisional:
             text += f", {len(plan.provisional)} decided later"
+        if wrong:
+            text += f", {len(wrong)} wrong already"
         self.publish(Kind.PLAN, text=text, data={"steps": steps})
 
     def waiting(self, step: Step, needs: Sequence[str] = (), text: str = "") -> None:
@@ -244,7 +247,7 @@ class Bus:
         self.publish(Kind.RUN_DONE, text=text or str(data["outcome"]), data=data)
 
 
-def _planned_step(step: Step, plan: Plan) -> dict[str, Any]:
+def _planned_step(step: Step, plan: Plan, problem: str | None) -> dict[str, Any]:
     change = plan.changes.get(step.id)
     return {
         "id": step.id,
@@ -257,6 +260,7 @@ def _planned_step(step: Step, plan: Plan) -> dict[str, Any]:
         "change": change.summary if change else None,
         "provisional": step.id in plan.provisional,
         "pruned": step.id in plan.pruned,
+        "problem": problem,
     }
 
 

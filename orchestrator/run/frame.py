@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from rich.text import Text
 
+from orchestrator.run.layout import BAD, Group, Layout, neighbours, quiet
 from orchestrator.run.record import ENDED, Record, State, StepRecord, span
 
 MANY_HOSTS = 8  # above, only steps that are under way or failed get a line of their own
@@ -72,67 +71,6 @@ ASCII = Glyphs(
 
 
 @dataclass(frozen=True)
-class Group:
-    """The steps of one stage of one deployment, as they are now."""
-
-    title: str
-    steps: list[StepRecord]
-
-    @cached_property
-    def counts(self) -> Counter[State]:
-        return Counter(step.state for step in self.steps)
-
-    @cached_property
-    def over(self) -> bool:
-        return self.counts.keys() <= ENDED
-
-    @cached_property
-    def state(self) -> State:
-        found = self.counts
-        order: tuple[State, ...] = ("failed", "refused")
-        order += ("skipped", "changed", "unchanged") if self.over else ("running",)
-        for state in order:
-            if found[state]:
-                return state
-        return "waiting" if found.keys() <= {"pending", "waiting"} else "running"
-
-    def seconds(self, now: float) -> float | None:
-        starts = [step.started for step in self.steps if step.started is not None]
-        if not starts:
-            return None
-        ends = [step.ended for step in self.steps if step.ended is not None]
-        return max(0.0, (max(ends, default=now) if self.over else now) - min(starts))
-
-
-class Layout:
-    """Which step belongs to which stage, and which stage needs which: as the plan says."""
-
-    def __init__(self, record: Record) -> None:
-        self.members: dict[str, list[StepRecord]] = {}
-        self.homes: dict[str, str] = {}
-        for step in record.steps.values():
-            title = f"{step.stage or step.id} {step.scope or ''}".rstrip()
-            self.members.setdefault(title, []).append(step)
-            self.homes[step.id] = title
-        self.hosts = len(record.hosts)
-        self.needs = {
-            title: self._stages({need for step in steps for need in step.needs}) - {title}
-            for title, steps in self.members.items()
-        }
-
-    def _stages(self, steps: Iterable[str]) -> set[str]:
-        return {self.homes[name] for name in steps if name in self.homes}
-
-    def groups(self) -> list[Group]:
-        """In the order of the plan, without steps that nobody demands."""
-        found = (
-            Group(title, [step for step in steps if step.state != "pruned"])
-            for title, steps in self.members.items()
-        )
-        return [group for group in found if group.steps]
-
-
-@dataclass(frozen=True)
 class Detail:
     """How much is told; the first of LEVELS that fits is taken."""
 
@@ -180,8 +118,9 @@ class Frame:
         return self._all(LEVELS[-1], limit=max(0, room))[:height]
 
     def final(self) -> list[Text]:
-        """The stages alone, for the scrollback."""
-        return [self._stage_line(group) for group in self._groups]
+        """The stages alone, for the scrollback; neighbours with nothing to do on one line."""
+        parts = neighbours(self._groups, lambda group: "idle" if group.idle else "")
+        return [self._merged(one) if len(one) > 1 else self._stage_line(one[0]) for one in parts]
 
     def _all(self, detail: Detail, limit: int | None) -> list[Text]:
         lines = [self._head(), self._bar()]
@@ -189,7 +128,9 @@ class Frame:
             (group, self._own_lines(group, detail)) for group in self._groups
         ]
         kept = _limited(own, limit)
-        for part in _runs(self._groups) if detail.merged else [[one] for one in self._groups]:
+        for part in (
+            neighbours(self._groups, quiet) if detail.merged else [[one] for one in self._groups]
+        ):
             if len(part) > 1:
                 lines.append(self._merged(part))
                 continue
@@ -233,13 +174,14 @@ class Frame:
 
     def _stage_line(self, group: Group) -> Text:
         state = group.state
+        style = STYLES["changed"] if state == "unchanged" and not group.idle else STYLES[state]
         left = Text.assemble(
-            (self._icon(state) + " ", STYLES[state]),
-            (f"{group.title:<22}", "" if group.over or state == "running" else "dim"),
+            (self._icon(state) + " ", style),
+            (f"{group.title:<24}", "" if group.over or state == "running" else "dim"),
             " ",
             (self._glyphs.dot.join(self._told(group)), "dim"),
         )
-        seconds = group.seconds(self._now)
+        seconds = None if group.idle else group.seconds(self._now)
         return self._row(left, span(seconds) if seconds is not None else "")
 
     def _told(self, group: Group) -> Iterator[str]:
@@ -250,7 +192,8 @@ class Frame:
         if hosts > 1:
             yield f"{hosts} hosts"
         if group.counts["unchanged"] == len(group.steps):
-            yield "as it should be"
+            waited = all(step.role == "wait" for step in group.steps)
+            yield "done" if waited and not group.idle else "as it should be"
             return
         words: tuple[tuple[str, tuple[State, ...]], ...] = (
             ("changed" if group.over else "done", ("changed",)),
@@ -295,7 +238,7 @@ class Frame:
         left = Text.assemble(
             "    ",
             (self._icon(step.state) + " ", STYLES[step.state]),
-            f"{step.label:<18} ",
+            f"{step.label:<20} ",
             self._step_text(step, inline_log),
         )
         end = step.ended if step.ended is not None else self._now
@@ -310,7 +253,7 @@ class Frame:
             return Text(f"waits for {_few(needs)}" if needs else step.why, style="dim")
         if step.state != "running":
             return Text(step.why or step.summary, style="dim")
-        parts = [step.summary, step.progress, step.why, step.log if inline_log else ""]
+        parts = [step.summary, step.why, step.log if inline_log else ""]
         return Text(self._glyphs.dot.join(part for part in parts if part))
 
     def _merged(self, part: list[Group]) -> Text:
@@ -334,26 +277,8 @@ class Frame:
         return left
 
 
-BAD: frozenset[State] = frozenset(("failed", "refused"))
-
-
 def _few(names: list[str]) -> str:
     return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-
-
-def _runs(groups: list[Group]) -> list[list[Group]]:
-    """Neighbours that are over without a failure, or have not begun, together; others alone."""
-    found: list[list[Group]] = []
-    last = ""
-    for group in groups:
-        quiet = group.over and group.state not in BAD
-        kind = "over" if quiet else "ahead" if group.state == "waiting" else ""
-        if kind and kind == last:
-            found[-1].append(group)
-        else:
-            found.append([group])
-        last = kind
-    return found
 
 
 def _limited(own: list[tuple[Group, list[Text]]], limit: int | None) -> dict[str, list[Text]]:

@@ -141,7 +141,9 @@ show
 def acquire(holder: Holder, seconds: int = SECONDS, over: str = "") -> Sh:
     """Take the lease if it is free, expired, ours already, or has the token `over` (a dead run)."""
     return sh(
-        """{}{}{}{}
+        """{}{}
+[ -z "$t" ] || [ "$u" -lt "$now" ] || [ "$t" = {} ] || [ "$t" = {} ] || { show; exit 3; }
+{}{}{}
 if [ "$t" = {} ]; then :
 elif [ -z "$t" ]; then s=$now
 elif [ "$u" -lt "$now" ]; then past expired ""; s=$now
@@ -149,6 +151,9 @@ elif [ "$t" = {} ]; then past 'taken over' 'its process has ended'; s=$now
 else show; exit 3; fi
 {}""",
         Raw(_STATE),
+        Raw(_LOAD),  # who is told of another's lease need not wait for what the other runs
+        holder.token,
+        over,
         Raw(_QUIET),
         Raw(_EDIT),
         Raw(_LOAD),

@@ -11,7 +11,8 @@ from rich.live import Live
 
 from orchestrator.contracts import Event
 from orchestrator.run.events import Kind
-from orchestrator.run.frame import ASCII, FANCY, Frame, Layout
+from orchestrator.run.frame import ASCII, FANCY, Frame
+from orchestrator.run.layout import Layout
 from orchestrator.run.record import Record
 from orchestrator.run.summary import summary
 

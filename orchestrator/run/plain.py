@@ -88,5 +88,5 @@ class PlainObserver:
             return None
         self._shown[name] = event.at
         step = self._record.steps[name]
-        more = " · ".join(part for part in (step.summary, step.progress, step.log) if part)
+        more = " · ".join(part for part in (step.summary, step.log) if part)
         return f"{name}: {more}" if more else None

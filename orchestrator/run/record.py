@@ -50,7 +50,6 @@ class StepRecord:
     state: State = "pending"
     summary: str = ""  # what it would do, or does
     why: str = ""  # why it waits, failed or was skipped
-    progress: str = ""
     log: str = ""  # last line seen
     hint: str = ""
     error: str = ""  # class of the error
@@ -69,11 +68,12 @@ class StepRecord:
 
     @property
     def label(self) -> str:
-        """A short name within its stage: the host, or what is left of the id."""
-        if self.host:
-            return self.host
+        """A short name within its stage: what its id says beyond stage and deployment, and where."""
         parts = [part for part in self.id.split("/") if part not in (self.scope, self.stage)]
-        return "/".join(parts) or self.id
+        if self.host and self.host not in parts:
+            parts = ["/".join(parts), self.host] if parts else [self.host]
+            return " ".join(parts)
+        return "/".join(parts) or self.scope or self.id
 
 
 @dataclass
@@ -168,6 +168,7 @@ class Record:
                 needs=tuple(item.get("needs", ())),
                 state=_planned_state(item),
                 summary=str(item.get("change") or ""),
+                why=str(item.get("problem") or ""),
             )
 
     def _step(self, event: Event) -> None:
@@ -193,7 +194,8 @@ class Record:
 def _planned_state(item: Mapping[str, Any]) -> State:
     if item.get("pruned"):
         return "pruned"
-    if item.get("change") is None and not item.get("provisional"):
+    settled = item.get("change") is None and item.get("problem") is None
+    if settled and not item.get("provisional"):
         return "unchanged"
     return "pending"
 
@@ -211,7 +213,6 @@ def _started(step: StepRecord, event: Event) -> None:
 
 def _progress(step: StepRecord, event: Event) -> None:
     step.summary = event.text or step.summary
-    step.progress = str(event.data.get("progress", ""))
     step.why = ""
 
 
@@ -273,13 +274,18 @@ class Hop:
 
     step: StepRecord
     idle: float
+    seconds: float  # so far, where it goes on
 
 
 def critical_path(record: Record) -> list[Hop]:
     """The chain of steps that ended last: what to make faster if the run shall be faster."""
-    timed = {step.id: step for step in record.steps.values() if step.seconds is not None}
+    timed = {step.id: step for step in record.steps.values() if step.started is not None}
     if not timed:
         return []
+
+    def _end_of(step: StepRecord) -> float:
+        return record.at if step.ended is None else step.ended  # it goes on
+
     chain: list[StepRecord] = []
     last: StepRecord | None = max(timed.values(), key=_end_of)
     while last is not None:
@@ -290,13 +296,10 @@ def critical_path(record: Record) -> list[Hop]:
     begin = record.started or 0.0
     hops = []
     for step in chain:
-        hops.append(Hop(step, max(0.0, (step.started or begin) - begin)))
+        started = begin if step.started is None else step.started
+        hops.append(Hop(step, max(0.0, started - begin), max(0.0, _end_of(step) - started)))
         begin = _end_of(step)
     return hops
-
-
-def _end_of(step: StepRecord) -> float:
-    return step.ended if step.ended is not None else 0.0
 
 
 def _timed_needs(step: StepRecord, record: Record, timed: Mapping[str, StepRecord]) -> set[str]:

@@ -117,4 +117,3 @@ def host_leases(
             leases.release()
 
     return hold
-

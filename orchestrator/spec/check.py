@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from ipaddress import IPv4Network, ip_address
-from pathlib import Path
 from typing import Any
 
 from orchestrator.contracts import Engine
 from orchestrator.errors import OrchError
 from orchestrator.spec import gpus, sizes
+from orchestrator.spec.load import expanded, is_there
 from orchestrator.spec.models import Cluster, Deployment, Finding, SecretRef
 
 
-def check(cluster: Cluster) -> tuple[Finding, ...]:
-    """All findings about placement; paths are those of the files, `deployments.vl.port`."""
-    checks: Sequence[Callable[[Cluster], Iterator[Finding]]] = (
+def check(cluster: Cluster, *, links: bool = True) -> tuple[Finding, ...]:
+    """All findings about placement; paths are those of the files, `deployments.vl.port`.
+
+    links: whether the cluster has all links of the file, so that the n-th here is the n-th there.
+    """
+    checks: list[Callable[[Cluster], Iterator[Finding]]] = [
         _ports,
         gpus.conflicts,
         gpus.memory,
         sizes.check,
+        _mounts,
         _order,
-        _subnets,
         _engines,
-    )
+    ]
+    if links:
+        checks.append(_network)
     found = (finding for one in checks for finding in one(cluster))
     return tuple(dict.fromkeys(found))
 
@@ -63,6 +68,19 @@ def _listens(one: Deployment) -> Iterator[tuple[str, int]]:
             yield host, one.profile.rpc_port
 
 
+def _mounts(cluster: Cluster) -> Iterator[Finding]:
+    """A relative path means nothing on a host, and docker would make a volume of it."""
+    for one in cluster.deployments.values():
+        for index, mount in enumerate(one.profile.mounts):
+            relative = "/" in mount.from_ and not mount.from_.startswith(("/", "~"))
+            if relative and not mount.sync:
+                yield Finding(
+                    path=f"profiles.{one.profile.name}.mounts.{index}.from",
+                    message=f"{mount.from_[:200]!r} is neither a path on the hosts nor a volume",
+                    suggestion="sync: true brings a local file along",
+                )
+
+
 def _order(cluster: Cluster) -> Iterator[Finding]:
     graph = {name: one.after for name, one in cluster.deployments.items()}
     try:
@@ -74,6 +92,18 @@ def _order(cluster: Cluster) -> Iterator[Finding]:
             path=f"deployments.{first.origin}.after",
             message=f"each waits for the other: {' → '.join(reversed(way))}",
         )
+
+
+def _network(cluster: Cluster) -> Iterator[Finding]:
+    """Subnets and addresses for every link, as they will be given out."""
+    from orchestrator.network.topology import survey_fabric  # which imports the spec
+
+    seen = set()
+    for finding in _subnets(cluster):
+        seen.add(finding.path)
+        yield finding
+    _, findings = survey_fabric(cluster)
+    yield from (finding for finding in findings if finding.path not in seen)
 
 
 def _subnets(cluster: Cluster) -> Iterator[Finding]:
@@ -109,12 +139,6 @@ def _engines(cluster: Cluster) -> Iterator[Finding]:
             serving = _engine(one.profile.engine)
         except OrchError as error:
             yield Finding(path=path, message=str(error), suggestion=error.hint)
-        except ImportError as error:
-            yield Finding(
-                severity="warning",
-                path=path,
-                message=f"{one.profile.engine} can't be loaded, its flags are unchecked: {error}",
-            )
         else:
             yield from serving.validate(cluster, one)
 
@@ -134,7 +158,7 @@ def _secrets(cluster: Cluster, environ: Mapping[str, str]) -> Iterator[Finding]:
                 message=f"the environment variable {secret.env[:60]!r} is not set",
                 suggestion=f"export {secret.env[:60]}=…",
             )
-        if secret.file is not None and not _is_there(secret.file):
+        if secret.file is not None and not _found(secret.file):
             yield Finding(path=path, message=f"there is no file {secret.file[:200]!r}")
 
 
@@ -162,7 +186,7 @@ def _local_files(cluster: Cluster) -> Iterator[Finding]:
         if profile.build is not None:
             wanted.append(("build.dockerfile", profile.build.dockerfile))
         for place, path in wanted:
-            if path not in seen[profile.name] and not _is_there(path):
+            if path not in seen[profile.name] and not _found(path):
                 seen[profile.name].add(path)
                 yield Finding(
                     path=f"profiles.{profile.name}.{place}",
@@ -170,8 +194,5 @@ def _local_files(cluster: Cluster) -> Iterator[Finding]:
                 )
 
 
-def _is_there(path: str) -> bool:
-    try:
-        return Path(path).expanduser().exists()
-    except (OSError, RuntimeError):  # a name too long; a home that nobody has
-        return False
+def _found(path: str) -> bool:
+    return is_there(expanded(path))

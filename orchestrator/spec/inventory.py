@@ -50,11 +50,12 @@ def resolve(files: Files, inventory: Inventory, kinds: Library[Kind]) -> Names:
     said = inventory.said.get("hosts")
     entries = said if isinstance(said, dict) else {}
     hosts: dict[str, Host] = {}
+    reader = _HostReader(files, inventory, kinds)
     if inventory.model is not None:
         if inventory.model.defaults.address is not None:
             files.add(inventory, ("defaults", "address"), "an address belongs to one host")
         for name in inventory.model.hosts:
-            host = _host(files, inventory, kinds, name)
+            host = reader.host(name)
             if host is not None:
                 hosts[name] = host
         _check_jumps(files, inventory, hosts)
@@ -66,48 +67,57 @@ def resolve(files: Files, inventory: Inventory, kinds: Library[Kind]) -> Names:
     return Names(hosts, known, groups, named - groups.keys())
 
 
-def _host(files: Files, inventory: Inventory, kinds: Library[Kind], name: str) -> Host | None:
-    said = inventory.said
-    merged = merge(said.get("defaults") or {}, said.get("hosts", {}).get(name) or {}, is_secret)
-    kind_name = merged.get("kind", DEFAULT_KIND)
-    own = "kind" in (inventory.data.get("hosts", {}).get(name) or {})
-    at = ("hosts", name, "kind") if own else ("defaults", "kind")
-    kind = _kind(files, kinds, kind_name, inventory, at)
-    if inventory.touched("hosts", name) or inventory.touched("defaults") or kind is None:
-        return None
-    try:
-        entry = HostEntry.model_validate_json(json.dumps(merged), strict=True)
-    except ValidationError as error:
-        reason = error.errors(include_url=False)[0]["msg"]
-        files.add(inventory, ("hosts", name), f"does not fit together with defaults: {reason}")
-        return None
-    return _built(files, inventory, name, entry, kind)
+class _HostReader:
+    """Merges defaults and kind into each host; a kind is built once, however many hosts have it."""
 
+    def __init__(self, files: Files, inventory: Inventory, kinds: Library[Kind]) -> None:
+        self._files = files
+        self._inventory = inventory
+        self._kinds = kinds
+        self._built: dict[str, Kind | None] = {}
 
-def _kind(
-    files: Files, kinds: Library[Kind], name: Any, inventory: Inventory, at: tuple[str, ...]
-) -> Kind | None:
-    if not isinstance(name, str):
-        return None
-    merged = kinds.get(name, inventory, at)
-    if merged is None or merged.wrong:
-        return None
-    first = merged.chain[0]
-    if merged.data.get("name") != name and first.path.stem == name:
-        files.add(first, ("name",), f"the file is called {name}.yaml", f"write name: {name}")
-        return None
-    return _validated_kind(files, merged)
+    def host(self, name: str) -> Host | None:
+        """The host, or None after a finding."""
+        inventory, said = self._inventory, self._inventory.said
+        merged = merge(said.get("defaults") or {}, said.get("hosts", {}).get(name) or {}, is_secret)
+        own = "kind" in (inventory.data.get("hosts", {}).get(name) or {})
+        at = ("hosts", name, "kind") if own else ("defaults", "kind")
+        kind = self._kind(merged.get("kind", DEFAULT_KIND), at)
+        if inventory.touched("hosts", name) or inventory.touched("defaults") or kind is None:
+            return None
+        try:
+            entry = HostEntry.model_validate_json(json.dumps(merged), strict=True)
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            message = f"does not fit together with defaults: {reason}"
+            self._files.add(inventory, ("hosts", name), message)
+            return None
+        return _built(self._files, inventory, name, entry, kind)
 
+    def _kind(self, name: Any, at: tuple[str, ...]) -> Kind | None:
+        if not isinstance(name, str):
+            return None
+        merged = self._kinds.get(name, self._inventory, at)
+        if merged is None or merged.wrong:
+            return None
+        if name not in self._built:
+            self._built[name] = self._validated(name, merged)
+        return self._built[name]
 
-def _validated_kind(files: Files, merged: Merged[Kind]) -> Kind | None:
-    data = shape.strip(Kind, merged.data)
-    try:
-        return Kind.model_validate_json(json.dumps(data), strict=True)
-    except ValidationError as error:
-        reason = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in reason["loc"])
-        files.add(merged.chain[0], (), f"{place}: {reason['msg']}")
-        return None
+    def _validated(self, name: str, merged: Merged[Kind]) -> Kind | None:
+        first = merged.chain[0]
+        if merged.data.get("name") != name and first.path.stem == name:
+            message = f"the file is called {name}.yaml"
+            self._files.add(first, ("name",), message, f"write name: {name}")
+            return None
+        data = shape.strip(Kind, merged.data)
+        try:
+            return Kind.model_validate_json(json.dumps(data), strict=True)
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in reason["loc"])
+            self._files.add(first, (), f"{place}: {reason['msg']}")
+            return None
 
 
 def _built(
@@ -119,6 +129,13 @@ def _built(
         return None
     base = inventory.path.parent.absolute()
     ports: dict[str, PortSpec] = {**kind.ports, **(entry.ports or {})}
+    management = entry.management if entry.management is not None else kind.management
+    netdevs = [*management, *(half.netdev for port in ports.values() for half in port.halves)]
+    twice = next((one for one in netdevs if netdevs.count(one) > 1), None)
+    if twice is not None:
+        message = f"the interface {twice} has two places among management and ports"
+        files.add(inventory, ("hosts", name), message)
+        return None
     return Host(
         name=name,
         kind=kind,
@@ -130,7 +147,7 @@ def _built(
         become_password=_secret(entry.become_password, base),
         models=entry.models or DEFAULT_MODELS,
         ports=ports,
-        management=entry.management if entry.management is not None else kind.management,
+        management=management,
         prepare=_prepare(kind.prepare, entry.prepare),
         install_packages=bool(entry.install_packages),
         env={key: str(value) for key, value in (entry.env or {}).items()},
@@ -166,6 +183,16 @@ def _prepare(kind: Prepare, entry: PrepareEntry | None) -> Prepare:
 def _check_jumps(files: Files, inventory: Inventory, hosts: Mapping[str, Host]) -> None:
     """A jump host of this inventory must not need itself to be reached."""
     for name in hosts:
+        word = hosts[name].ssh.jump
+        meant = shape.close(word, hosts) if word and word not in hosts and "@" not in word else None
+        if meant is not None:
+            files.add(
+                inventory,
+                ("hosts", name, "ssh", "jump"),
+                f"{word!r} is no host of this inventory; ssh's own configuration is asked for it",
+                f"did you mean {meant!r}?",
+                severity="warning",
+            )
         seen = [name]
         jump = hosts[name].ssh.jump
         while jump is not None and jump in hosts and jump not in seen:

@@ -12,7 +12,7 @@ from orchestrator import data as shipped
 from orchestrator.errors import FilesWrong
 from orchestrator.spec import overrides as sets
 from orchestrator.spec import shape
-from orchestrator.spec.load import Document, Files, M, Path_
+from orchestrator.spec.load import Document, Files, M, Path_, expanded, is_there
 from orchestrator.spec.merge import is_secret, merge
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
@@ -26,6 +26,11 @@ class Merged(Generic[M]):
     name: str
     data: dict[str, Any]
     chain: tuple[Document[M], ...]
+
+    @property
+    def short_name(self) -> str:
+        """What it is called where a path would not do: `mine` for `./mine.yaml`."""
+        return short_name(self.name)
 
     @property
     def wrong(self) -> bool:
@@ -59,8 +64,9 @@ class Library(Generic[M]):
         return self._merged[name]
 
     def documents(self) -> Mapping[str, Document[M]]:
-        """All that were read, by name."""
-        return {name: one for name, one in self._documents.items() if one is not None}
+        """All that were read, by name; a path by its last part as well."""
+        found = {name: one for name, one in self._documents.items() if one is not None}
+        return {**{short_name(name): one for name, one in found.items()}, **found}
 
     def names(self) -> list[str]:
         """What there is to choose from."""
@@ -106,8 +112,8 @@ class Library(Generic[M]):
     def _path(self, name: str) -> Path | None:
         """A name is looked up in the folders; `./my.yaml` is a path from cluster.yaml on."""
         if name.startswith(("./", "../", "/", "~/")) and name.endswith(".yaml"):
-            path = self._files.root / Path(name).expanduser()
-            return path if path.exists() else None
+            path = self._files.root / expanded(name)
+            return path if is_there(path) else None
         if not _NAME.fullmatch(name):
             return None
         try:
@@ -120,8 +126,8 @@ class Library(Generic[M]):
         if node is None:
             return None
         for override in self._overrides:
-            if override.path.startswith(f"{name}."):
-                rest = override.path.removeprefix(f"{name}.")
+            if override.path.startswith(f"{short_name(name)}."):
+                rest = override.path.removeprefix(f"{short_name(name)}.")
                 node = sets.one(self._files, node, self._model, override, rest)
         return self._files.check(path, node, self._model)
 
@@ -145,6 +151,10 @@ class Library(Generic[M]):
         if "api_key" in said:
             said["api_key"] = anchored_secret(said["api_key"], base)
         return said
+
+
+def short_name(name: str) -> str:
+    return Path(name).stem if "/" in name else name
 
 
 def anchor(value: Any, base: Path) -> Any:
@@ -177,4 +187,4 @@ def _mount(mount: Any, base: Path, root: Path) -> Any:
     if not isinstance(source, str) or source.startswith(("/", "~")):
         return mount
     beside = base / source
-    return {**mount, "from": str(beside if beside.exists() else root.absolute() / source)}
+    return {**mount, "from": str(beside if is_there(beside) else root.absolute() / source)}

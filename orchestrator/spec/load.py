@@ -14,17 +14,12 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator import data as shipped
 from orchestrator.errors import FilesWrong
-from orchestrator.spec import scalars, shape, tree, wording
+from orchestrator.spec import salvage, scalars, shape, tree, wording
 from orchestrator.spec.models import Finding
 from orchestrator.spec.tree import Node
 
 MAX_BYTES = 1 << 20  # a cluster file is a few KiB; more is a mistake or an attack
-_SALVAGE_ROUNDS = 4
-_STAND_INS: dict[str, Any] = {
-    "version": 1,
-    "name": "unknown",
-    "hosts": {},
-}  # so that the rest is judged too
+_SALVAGE_ROUNDS = 5
 
 M = TypeVar("M", bound=BaseModel)
 Path_ = Sequence[str | int]
@@ -85,25 +80,35 @@ class Files:
 
     def check(self, path: Path, node: Node, model: type[M]) -> Document[M]:
         """The tree as a model; errors become findings."""
-        data = shape.strip(model, node.data())
         wrong: list[wording.Path] = []
-        value: M | None = None
+        value, spelt = None, node
+        data = shape.strip(model, node.data())
         for attempt in range(_SALVAGE_ROUNDS):
             try:
                 value = model.model_validate_json(json.dumps(data), strict=True)
                 break
             except ValidationError as error:
-                found = wording.findings(model, node, error)
+                if attempt == 0 or (attempt == 1 and spelt is not node):
+                    wrong += self._report(model, spelt, error)
                 if attempt == 0:
-                    self.findings.extend(finding for _, finding in found)
-                wrong.extend(place for place, _ in found)
-                if not _salvage(model, data, error):
+                    spelt = salvage.respell(model, node, error)
+                    data = shape.strip(model, spelt.data())
+                if (attempt > 0 or spelt is node) and not salvage.take_out(data, error):
                     break
-        for place, word in _old_booleans(node):
-            self.findings.append(_trap(place, word))
-        label = self.label(path)
+        self.findings += [_trap(place, word) for place, word in _old_booleans(node)]
         fields = data if isinstance(data, dict) else {}
-        return Document(path, label, node, fields, value, tuple(wrong), model)
+        return Document(path, self.label(path), spelt, fields, value, tuple(wrong), model)
+
+    def _report(
+        self, model: type[BaseModel], node: Node, error: ValidationError
+    ) -> list[wording.Path]:
+        """New findings are kept; all places are given back."""
+        known = {(one.file, one.line, one.column, one.message) for one in self.findings}
+        found = wording.findings(model, node, error)
+        for _, one in found:
+            if (one.file, one.line, one.column, one.message) not in known:
+                self.findings.append(one)
+        return [place for place, _ in found]
 
     def add(
         self,
@@ -190,20 +195,20 @@ def _read(path: Path) -> str:
     return content.decode("utf-8-sig")
 
 
-def _salvage(model: type[BaseModel], data: Any, error: ValidationError) -> bool:
-    """Take out what is wrong, so that the rest can be judged as well. False: nothing is left."""
-    if not isinstance(data, dict):
+def is_there(path: Path) -> bool:
+    """Whether there is something at a path that a file names, be it as odd as it may."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, a loop of links, no right to look
         return False
-    changed = False
-    placed = [(one, _present(data, one["loc"])) for one in error.errors(include_url=False)]
-    for details, path in placed:
-        if details["type"] == "missing" and len(details["loc"]) == 1:
-            changed |= _stand_in(data, str(details["loc"][0]))
-        elif details["type"] == "extra_forbidden":
-            changed |= _rename_or_remove(model, data, path)
-        else:
-            changed |= _remove(data, path)
-    return changed
+
+
+def expanded(path: str) -> Path:
+    """A path with its `~`; left alone where nobody has that home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _old_booleans(node: Node, path: wording.Path = (), inside: bool = False) -> Iterator[Trap]:
@@ -227,55 +232,3 @@ def _trap(path: wording.Path, node: Node) -> Finding:
         line=node.mark.line,
         column=node.mark.column,
     )
-
-
-def _stand_in(data: dict[str, Any], key: str) -> bool:
-    if key not in _STAND_INS:
-        return False
-    data[key] = _STAND_INS[key]
-    return True
-
-
-def _present(data: Any, location: Path_) -> tuple[str, ...]:
-    """The keys of a location that are in the data, up to the first list: lists are judged whole."""
-    path: list[str] = []
-    for part in location:
-        if isinstance(data, dict) and part in data:
-            path.append(str(part))
-            data = data[part]
-        elif isinstance(data, list):
-            break
-    return tuple(path)
-
-
-def _remove(data: dict[str, Any], path: Sequence[str]) -> bool:
-    parent = _parent(data, path)
-    return parent is not None and parent.pop(path[-1], None) is not None
-
-
-def _rename_or_remove(model: type[BaseModel], data: dict[str, Any], path: Sequence[str]) -> bool:
-    """A misspelt key counts as the one that was meant, so that nothing else complains for it."""
-    parent = _parent(data, path)
-    if parent is None or path[-1] not in parent:
-        return False
-    value = parent.pop(path[-1])
-    annotation: Any = model
-    below: Any = data
-    for part in path[:-1]:
-        found = shape.model_for(annotation, below)
-        annotation = shape.fields(found)[part] if found else shape.value_type(annotation) or Any
-        below = below[part]
-    free = [key for key in shape.known_keys(annotation, parent) if key not in parent]
-    meant = shape.close(path[-1], free)
-    if meant is not None:
-        parent[meant] = value
-    return True
-
-
-def _parent(data: dict[str, Any], path: Sequence[str]) -> dict[str, Any] | None:
-    if not path:
-        return None
-    parent: Any = data
-    for part in path[:-1]:
-        parent = parent.get(part) if isinstance(parent, dict) else None
-    return parent if isinstance(parent, dict) else None

@@ -107,6 +107,8 @@ class Placer:
 
     def _hosts(self, name: str, entry: DeploymentEntry) -> tuple[str, ...] | None:
         """The hosts, head first; a group counts as its hosts."""
+        if not self.names.complete:
+            return None
         said = (entry.hosts,) if isinstance(entry.hosts, str) else entry.hosts or ()
         at: tuple[str | int, ...] = (name, "hosts")
         hosts: list[str] = []
@@ -114,7 +116,7 @@ class Placer:
         for index, word in enumerate(said):
             here = at if isinstance(entry.hosts, str) else (*at, index)
             members = self.names.groups.get(word, (word,) if word in self.names.known else ())
-            if not members and self.names.complete and word not in self.names.broken:
+            if not members and word not in self.names.broken:
                 known = (*self.names.known, *self.names.groups)
                 hint = shape.did_you_mean(word, known)
                 self._wrong(here, f"there is no host or group {word[:60]!r}", hint)
@@ -148,7 +150,7 @@ class Placer:
         self._check_hosts_of_env(merged)
         said = self.cluster.said["deployments"][name]
         data = merge(merged.data, {key: said[key] for key in ("args", "env") if said.get(key)})
-        data["name"] = merged.name
+        data["name"] = merged.short_name
         try:
             profile = Profile.model_validate_json(
                 json.dumps(shape.strip(Profile, data)), strict=True

@@ -16,7 +16,7 @@ from orchestrator.spec.check import check, missing
 from orchestrator.spec.inventory import Inventory, Names
 from orchestrator.spec.library import Library
 from orchestrator.spec.links import LinkReader, network
-from orchestrator.spec.load import Document, Files, raise_errors
+from orchestrator.spec.load import Document, Files, expanded, is_there, raise_errors
 from orchestrator.spec.models import (
     Cluster,
     ClusterFile,
@@ -94,7 +94,8 @@ def load(path: Path, overrides: Sequence[str] = (), *, purpose: Purpose = "check
     cluster = reader.cluster()
     findings = list(reader.files.findings)
     if purpose != "look":
-        findings += [reader.located(one) for one in check(cluster)]
+        whole = not any(one.path.startswith("links") for one in findings)
+        findings += [reader.located(one) for one in check(cluster, links=whole)]
     findings += [reader.located(one) for one in missing(cluster, wanted=purpose == "up")]
     return Loaded(cluster, tuple(dict.fromkeys(findings)))
 
@@ -169,8 +170,8 @@ class _Reader:
         said = self._cluster.data.get("inventory", "inventory.yaml")
         if not isinstance(said, str):
             return None
-        path = self.files.root / Path(said).expanduser()
-        if not _is_there(path):
+        path = self.files.root / expanded(said)
+        if not is_there(path):
             message = f"there is no file {said[:200]!r} beside it"
             self.files.add(self._cluster, ("inventory",), message, "inventory: PATH.yaml")
             return None
@@ -245,10 +246,3 @@ def _split(root: Node, path: str) -> tuple[str | int, ...]:
         keys.append(key)
         node = wording.step(node, key)
     return tuple(keys)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False

@@ -122,7 +122,7 @@ def _meant(annotation: Any, root: Node, wrongs: Sequence[Wrong]) -> set[Path]:
     found = set()
     for wrong in wrongs:
         if wrong.kind == "extra_forbidden":
-            known = _keys_beside(annotation, root, wrong.path)
+            known = keys_beside(annotation, root, wrong.path)
             match = shape.close(str(wrong.path[-1]), known)
             found.add((*wrong.path[:-1], match or ""))
     return found
@@ -142,7 +142,7 @@ def _finding(annotation: Any, root: Node, wrong: Wrong, wrongs: Sequence[Wrong])
 
 def _words(annotation: Any, root: Node, wrong: Wrong, wrongs: Sequence[Wrong]) -> tuple[str, str]:
     if wrong.kind == "extra_forbidden":
-        known = _keys_beside(annotation, root, wrong.path)
+        known = keys_beside(annotation, root, wrong.path)
         return "unknown key", shape.did_you_mean(str(wrong.path[-1]), known)
     if wrong.kind == "missing":
         return "is required", "write version: 1" if wrong.path == ("version",) else ""
@@ -174,7 +174,7 @@ def _type_words(
         repr(word) if isinstance(word, str) else str(word)
         for word in map(_lower_bool, shape.choices(words))
     ]
-    unique = list(dict.fromkeys(alternatives))
+    unique = list(dict.fromkeys(alternatives)) or ["something else"]
     expected = unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}"
     return f"should be {expected}, not {describe(wrong.at)}", _instead(wrong.at, unique)
 
@@ -221,7 +221,7 @@ def annotation_at(annotation: Any, root: Node, path: Sequence[str | int]) -> Any
     return annotation
 
 
-def _keys_beside(annotation: Any, root: Node, path: Path) -> tuple[str, ...]:
+def keys_beside(annotation: Any, root: Node, path: Path) -> tuple[str, ...]:
     """Keys that could stand in the place of the last one of the path."""
     parent: Node | None = root
     for part in path[:-1]:

@@ -13,17 +13,19 @@ from pathlib import Path
 import pytest
 
 from orchestrator.lab.docker import Docker
+from orchestrator.lab.down import take_down
 from orchestrator.lab.home import Home
+from orchestrator.lab.labs import engine_of
 from orchestrator.lab.layout import Layout, Topology, cabling
-from orchestrator.lab.lifecycle import Wish, bring_up, engine_of, take_down
 from orchestrator.lab.progress import Progress
+from orchestrator.lab.up import Wish, bring_up
 
 SET_UP_SECONDS = 900  # the first time on a machine; a few seconds afterwards
 
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab that is up. `run` goes the way orch goes: SSH with the lab's key and its known host keys."""
+    """A lab that is up. `run` goes the way orch goes: SSH with the lab's key and host keys."""
 
     name: str
     dir: Path
@@ -50,7 +52,8 @@ class Lab:
         """Run a command (each word arrives as it is) as the user `orch`."""
         ssh = [
             "ssh", "-F", "none", "-i", str(self.dir / "id_ed25519"),
-            "-o", f"UserKnownHostsFile={self.dir / 'known_hosts'}", "-o", "GlobalKnownHostsFile=none",
+            "-o", f"UserKnownHostsFile={self.dir / 'known_hosts'}",
+            "-o", "GlobalKnownHostsFile=none",
             "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
             f"orch@{self.address(host)}", shlex.join(argv),
         ]  # fmt: skip
@@ -77,7 +80,7 @@ def running_lab(folder: Path, name: str, hosts: Sequence[str], topology: Topolog
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Two hosts, a cable between their p1; its name is this process's, so that two test runs don't meet."""
+    """Two hosts, a cable between their p1; named by this process, so that test runs don't meet."""
     folder = tmp_path_factory.mktemp("lab")
     with running_lab(folder, f"t{os.getpid()}", ("spark-1", "spark-2"), "pair") as up:
         yield up

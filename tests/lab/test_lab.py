@@ -1,9 +1,11 @@
-"""The rehearsal lab is what it says: hosts of their own, faults that bite, and nothing left behind."""
+"""The lab is what it says: hosts of their own, faults that bite, nothing left behind."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +16,13 @@ import pytest
 from orchestrator.errors import CommandFailed, FilesWrong, Refused
 from orchestrator.lab import records
 from orchestrator.lab.docker import running_engines
+from orchestrator.lab.down import take_down
 from orchestrator.lab.faults import break_, heal
-from orchestrator.lab.host import LABEL, ssh_greets
+from orchestrator.lab.host import LABEL, ssh_greets, wait_until_up
+from orchestrator.lab.labs import labelled, list_labs
 from orchestrator.lab.layout import cabling
-from orchestrator.lab.lifecycle import Wish, bring_up, list_labs, take_down
 from orchestrator.lab.progress import Progress
+from orchestrator.lab.up import Wish, bring_up
 from tests.lab.conftest import SET_UP_SECONDS, Lab, running_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
@@ -45,7 +49,7 @@ def railed(lab: Lab) -> Lab:
             "network: {version: 2, ethernets: {"
             f"{RAIL}: {{addresses: [10.20.0.{number}/24], mtu: 9000, accept-ra: false}}}}}}\n"
         )
-        script = 'printf %s "$1" > /etc/netplan/50-test.yaml; chmod 600 /etc/netplan/50-test.yaml; netplan apply'
+        script = 'umask 077; printf %s "$1" > /etc/netplan/50-test.yaml; netplan apply'
         lab.run(host, ["sudo", "sh", "-c", script, "sh", plan])
     until(lambda: pings(lab, "spark-1", "10.20.0.2"))
     return lab
@@ -56,7 +60,7 @@ def pings(lab: Lab, host: str, address: str) -> bool:
     return lab.run(host, argv, check=False).returncode == 0
 
 
-def until(question: Callable[[], bool], seconds: float = 20) -> None:
+def until(question: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not question():
         assert time.monotonic() < deadline, question
@@ -175,7 +179,7 @@ def test_restart_keeps_names_and_addresses(railed: Lab) -> None:
         "10.20.0.2"
     ]
     assert out(railed, "spark-2", "cat", "/proc/sys/kernel/random/boot_id") != before
-    until(lambda: railed.run("spark-2", ["docker", "info"], check=False).returncode == 0)
+    wait_until_up(railed.docker, railed.layout.host("spark-2"))
 
 
 def seconds_for_12_megabytes(lab: Lab) -> float:
@@ -283,3 +287,19 @@ def test_down_leaves_nothing_and_keeps_what_is_not_ours(tmp_path: Path, lab: Lab
             take_down(ring.home, name, Progress(print))
     with pytest.raises(CommandFailed):
         lab.docker("inspect", f"orch-{name}-a")
+
+
+def test_up_killed_half_way_is_made_good_by_the_next_up(tmp_path: Path, lab: Lab) -> None:
+    name = f"k{os.getpid()}"
+    argv = [sys.executable, "-m", "orchestrator.cli", "lab", "up", "--name", name]
+    argv += ["--dir", str(tmp_path / "k")]
+    killed = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: labelled(lab.home, name))
+    finally:
+        killed.kill()
+        killed.wait()
+    assert {each.name for each in list_labs(lab.home)} >= {name}
+    with running_lab(tmp_path / "k", name, ("spark-1", "spark-2"), "pair") as again:
+        assert out(again, "spark-1", "hostname") == "spark-1"
+    assert not labelled(lab.home, name)

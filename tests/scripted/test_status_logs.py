@@ -218,3 +218,11 @@ def test_logs_of_a_host_that_is_down_are_missed_and_the_rest_is_shown(hosts: Doc
     assert done.exit_code == 3
     assert "b: no route to host" in done.output
     assert "a vl/0 | ready" in done.output
+
+
+def test_tab_completes_deployments(hosts: DockerHosts) -> None:
+    param = next(one for one in logs.params if one.name == "names")
+    with click.Context(logs) as ctx:
+        assert [item.value for item in param.shell_complete(ctx, "v")] == ["vl"]
+        Path("cluster.yaml").write_text("")
+        assert param.shell_complete(ctx, "v") == []

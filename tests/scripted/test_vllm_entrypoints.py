@@ -75,7 +75,9 @@ class Gang:
         }
         return self.start("head", rendered(None, "vllm/ray-head.sh.j2", **values))
 
-    def worker(self, head: str = "127.0.0.1", port: int = 1, **more: Any) -> subprocess.Popen[bytes]:
+    def worker(
+        self, head: str = "127.0.0.1", port: int = 1, **more: Any
+    ) -> subprocess.Popen[bytes]:
         ray = ["ray", "start", f"--address={head}:{port}", f"--node-ip-address={WORKER}"]
         values = {**FIGURES, "gcs_port": port, "head": head, "address": WORKER, **more}
         values["ray_start"] = [*ray, "--num-gpus=1", "--block"]
@@ -98,7 +100,7 @@ class Gang:
         path = self.folder / f"{name}.log"
         return path.read_text() if path.exists() else ""
 
-    def until(self, what: Callable[[], object], seconds: float = 15) -> None:
+    def until(self, what: Callable[[], object], seconds: float = 40) -> None:
         deadline = time.monotonic() + seconds
         while not what():
             assert time.monotonic() < deadline, self.log("head") + self.log("worker")
@@ -112,18 +114,22 @@ def gang(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gang]:
     for process in made.running:
         process.terminate()
     for process in made.running:
-        process.wait(15)
+        process.wait(40)
 
 
 def test_the_engine_starts_only_when_exactly_the_expected_nodes_are_there(gang: Gang) -> None:
     gang.head()
-    gang.until(lambda: "barrier: 1 of 2 nodes; spark-2 (10.20.0.11) has not joined" in gang.log("head"))
+    gang.until(
+        lambda: "barrier: 1 of 2 nodes; spark-2 (10.20.0.11) has not joined" in gang.log("head")
+    )
     assert gang.calls("vllm") == []
     gang.node(WORKER, gpus=0)
     gang.until(lambda: "spark-2 (10.20.0.11) has 0 of 1 GPUs" in gang.log("head"))
     stranger = gang.node("10.9.9.9")
     gang.node(WORKER)
-    gang.until(lambda: "barrier: 2 of 2 nodes; 10.9.9.9 is no member of this gang" in gang.log("head"))
+    gang.until(
+        lambda: "barrier: 2 of 2 nodes; 10.9.9.9 is no member of this gang" in gang.log("head")
+    )
     assert gang.calls("vllm") == []
     stranger.unlink()
     gang.until(lambda: gang.calls("vllm"))
@@ -137,7 +143,7 @@ def test_a_bad_flag_is_not_retried(gang: Gang) -> None:
     gang.node(WORKER)
     (gang.folder / "vllm_code").write_text("2")
     head = gang.head()
-    assert head.wait(15) == 2
+    assert head.wait(40) == 2
     assert len(gang.calls("vllm")) == 1
 
 
@@ -145,7 +151,7 @@ def test_nothing_is_retried_before_the_gang_was_ready_once(gang: Gang) -> None:
     gang.node(WORKER)
     (gang.folder / "vllm_code").write_text("1")
     head = gang.head()
-    assert head.wait(15) == 1
+    assert head.wait(40) == 1
     assert len(gang.calls("vllm")) == 1
     assert "nothing is retried before the gang was ready once" in gang.log("head")
 
@@ -158,7 +164,7 @@ def test_after_readiness_the_engine_is_retried_a_bounded_number_of_times(gang: G
     for number in (1, 2, 3):
         gang.until(lambda number=number: len(gang.calls("vllm")) == number)
         (gang.folder / "vllm_code").write_text("1")
-    assert head.wait(15) == 1
+    assert head.wait(40) == 1
     assert len(gang.calls("vllm")) == 3  # the first, and two retries
     assert "no more retries (2 were made)" in gang.log("head")
 
@@ -169,7 +175,7 @@ def test_a_bad_flag_is_not_retried_after_readiness_either(gang: Gang) -> None:
     gang.until(lambda: gang.calls("vllm"))
     (gang.folder / "ready").touch()
     (gang.folder / "vllm_code").write_text("2")
-    assert head.wait(15) == 2
+    assert head.wait(40) == 2
     assert len(gang.calls("vllm")) == 1
 
 
@@ -177,7 +183,7 @@ def test_restarts_of_the_container_count_as_retries(gang: Gang) -> None:
     """Docker's restart policy and the loop inside share one budget."""
     (gang.folder / "ready").touch()
     (gang.folder / "ray_code").write_text("1")
-    codes = [gang.head().wait(15) for _ in range(3)]
+    codes = [gang.head().wait(40) for _ in range(3)]
     assert codes == [1, 1, 1]
     assert len(gang.calls("ray")) == 2
     assert "no more retries (2 were made)" in gang.log("head")
@@ -188,7 +194,7 @@ def test_a_lost_rank_takes_the_engine_down(gang: Gang) -> None:
     head = gang.head()
     gang.until(lambda: gang.calls("vllm"))
     worker.unlink()
-    assert head.wait(15) == 1
+    assert head.wait(40) == 1
     assert "lost rank: spark-2 (10.20.0.11) left the gang" in gang.log("head")
     gang.until(lambda: not _alive(gang, "vllm"))
 
@@ -220,13 +226,13 @@ def test_after_readiness_a_lost_rank_brings_the_head_back_to_the_barrier(gang: G
 
 def test_the_barrier_ends_with_its_patience(gang: Gang) -> None:
     head = gang.head(patience=0)
-    assert head.wait(15) == 1
+    assert head.wait(40) == 1
     assert "the gang did not become complete" in gang.log("head")
 
 
 def test_a_bad_option_of_ray_ends_the_head_with_its_code(gang: Gang) -> None:
     (gang.folder / "ray_code").write_text("2")
-    assert gang.head().wait(15) == 2
+    assert gang.head().wait(40) == 2
 
 
 def test_stopping_the_head_stops_what_it_started(gang: Gang) -> None:
@@ -234,7 +240,7 @@ def test_stopping_the_head_stops_what_it_started(gang: Gang) -> None:
     head = gang.head()
     gang.until(lambda: gang.calls("vllm"))
     head.terminate()
-    assert head.wait(15) == 143
+    assert head.wait(40) == 143
     gang.until(lambda: not _alive(gang, "vllm") and not _alive(gang, "ray"))
 
 
@@ -245,7 +251,7 @@ def test_a_worker_waits_for_its_head_and_ends_when_it_is_no_member_any_more(gang
         gang.until(lambda: (gang.folder / "nodes" / WORKER).exists())
         gang.until(lambda: worker.poll() is None and _older_than(gang, 1.1))
         (gang.folder / f"kill-{WORKER}").touch()
-        assert worker.wait(15) == 1
+        assert worker.wait(40) == 1
     assert "this node left the gang" in gang.log("worker")
     assert len(gang.calls("ray")) == 1
 
@@ -254,7 +260,7 @@ def test_a_worker_without_a_head_ends_with_its_patience(gang: Gang) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     worker = gang.worker(port=port, patience=0)
-    assert worker.wait(15) == 1
+    assert worker.wait(40) == 1
     assert gang.calls("ray") == []
 
 
@@ -262,7 +268,7 @@ def test_a_worker_tries_to_join_a_bounded_number_of_times(gang: Gang) -> None:
     (gang.folder / "ray_code").write_text("1")
     with socket.create_server(("127.0.0.1", 0)) as server:
         worker = gang.worker(port=server.getsockname()[1], connect=60)
-        assert worker.wait(15) == 1
+        assert worker.wait(40) == 1
     assert len(gang.calls("ray")) == 2
 
 
@@ -270,7 +276,7 @@ def test_a_worker_with_a_bad_option_is_not_retried(gang: Gang) -> None:
     (gang.folder / "ray_code").write_text("2")
     with socket.create_server(("127.0.0.1", 0)) as server:
         worker = gang.worker(port=server.getsockname()[1], connect=60)
-        assert worker.wait(15) == 2
+        assert worker.wait(40) == 2
     assert len(gang.calls("ray")) == 1
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from orchestrator.contracts import Event
+from orchestrator.contracts import Event, Plan
 from orchestrator.errors import Failed
 from orchestrator.run.events import Bus, Kind, Served
 from orchestrator.run.frame import ASCII, Frame
@@ -46,12 +47,12 @@ def test_it_fits_the_terminal(hosts: int, height: int, stage: str) -> None:
 
 def test_three_hosts_show_who_does_what_and_who_waits_for_what() -> None:
     shown = "\n".join(drawn(3, "image"))
-    assert re.search(r"✔ reach vl +3 hosts · 2 changed", shown)
+    assert re.search(r"✔ reach +3 hosts · 2 changed", shown)
     assert re.search(r"✔ spark-1 ", shown)
-    assert re.search(r"spark-2 +image on spark-2 · 3.2 of 11.4 GB +31s", shown)
+    assert re.search(r"spark-2 +image: 3.2 of 11.4 GB +31s", shown)
     assert "Loading safetensors checkpoint shards:  40% | 2/5" in shown
-    assert re.search(r"weights vl +waits for image vl", shown)
-    assert re.search(r"answer vl +waits for ready vl", shown)
+    assert re.search(r"weights +waits for image", shown)
+    assert re.search(r"answer +waits for ready", shown)
     assert "16 of 36 steps · 2 running" in shown
 
 
@@ -72,6 +73,37 @@ def test_when_there_is_no_room_failures_stay() -> None:
     lines = [line.plain for line in Frame(fold(kept.events), story.clock.now, 100).lines(9)]
     assert len(lines) <= 9
     assert any("spark-78" in line and "no space left" in line for line in lines)
+
+
+def test_with_several_deployments_each_has_its_own_stages() -> None:
+    kept = Kept()
+    bus = Bus("r", [kept], clock=Clock())
+    steps = [step("image", "a"), step("start", "a"), step("net", "a")]
+    named = [
+        replace(steps[0], id="vl/image/a", scope="vl"),
+        replace(steps[1], id="fast/rank/0", scope="fast"),
+        replace(steps[2], id="a/net/apply", scope=None),
+    ]
+    plan = Plan({one.id: one for one in named}, {}, frozenset(one.id for one in named))
+    bus.planned(plan)
+    for one in named:
+        bus.started(one)
+    lines = [line.plain for line in Frame(fold(kept.events), 1.0, 80).lines(24)[2:]]
+    assert [line[2:15].rstrip() for line in lines[::2]] == ["image vl", "start fast", "net"]
+    assert [line[6:26].rstrip() for line in lines[1::2]] == ["a", "rank/0 a", "a/apply"]
+
+
+def test_what_had_nothing_to_do_shares_a_line_at_the_end() -> None:
+    kept = Kept()
+    bus = Bus("r", [kept], clock=Clock())
+    plan = plan_of(2, ("reach", "stale", "image"))
+    bus.planned(plan)
+    for one in plan.steps.values():
+        bus.started(one)
+        bus.done(one, changed=one.stage == "image")
+    first, second = (line.plain.rstrip() for line in Frame(fold(kept.events), 1.0, 80).final())
+    assert first == "✔ 2 stages  reach, stale"
+    assert second.startswith("✔ image")
 
 
 def test_a_terminal_without_utf8_gets_ascii() -> None:
@@ -112,7 +144,7 @@ def live_output(tell: str, hosts: int = 3) -> str:
 
 def test_live_leaves_stages_and_a_way_to_ask() -> None:
     text = live_output("succeed")
-    final = text[text.rindex("✔ reach vl") :]
+    final = text[text.rindex("✔ reach") :]
     assert final.count("✔") == len(STAGES) + 1
     assert "● vl  http://192.168.102.11:8000  qwen3-vl" in final
     assert "it said   Hello!" in final

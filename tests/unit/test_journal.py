@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.contracts import Plan
 from orchestrator.errors import Failed, FilesWrong
 from orchestrator.run.events import Bus
 from orchestrator.run.journal import Journal, find_run, list_runs, new_run_id, read_run, runs_folder
@@ -189,3 +190,13 @@ def test_what_was_skipped_through_others_is_blamed_on_the_failure() -> None:
     bus.skipped(ready, "needs vl/start/spark-1, which was skipped", because=[start.id])
     (blamed,) = fold(kept.events).blamed().values()
     assert [one.id for one in blamed] == [start.id, ready.id]
+
+
+def test_what_is_wrong_already_does_not_pass_for_fine() -> None:
+    kept = Kept()
+    plan = Plan(plan_of(1, ("image", "start")).steps, {}, frozenset())
+    Bus("r", [kept]).planned(plan, {"vl/image/spark-1": Failed("no docker")})
+    image, start = fold(kept.events).steps.values()
+    assert (image.state, image.why) == ("pending", "no docker")
+    assert start.state == "unchanged"
+    assert kept.events[0].text.endswith("1 wrong already")

@@ -68,6 +68,15 @@ def test_following_gives_each_line_once() -> None:
     assert [line.text for line in follower.poll()[0]] == ["late", "two", "two"]
 
 
+def test_the_first_look_may_show_less_than_it_reads() -> None:
+    hosts = LogHosts({"a": [stamped(n, str(n)) for n in range(9)]})
+    follower = Follower(hosts, [HEAD], 100)
+    assert [line.text for line in follower.poll(most=2)[0]] == ["7", "8"]
+    hosts.logs["a"].append(stamped(9, "9"))
+    assert [line.text for line in follower.poll()[0]] == ["9"]
+    assert Follower(hosts, [HEAD], 100).poll(most=0) == ([], [])
+
+
 def test_lines_that_rushed_past_are_said_to_be_missing() -> None:
     hosts = LogHosts({"a": [stamped(1, "one")]})
     follower = Follower(hosts, [HEAD], 3)

@@ -122,5 +122,11 @@ def test_verbs_and_runs_are_completed(past: Path) -> None:
     assert shown.output.strip() == "plain,20260102T000000-bbbb"
 
 
+def test_tab_on_the_first_word_gives_all_verbs_and_imports_none() -> None:
+    env = {"_ORCH_COMPLETE": "bash_complete", "COMP_WORDS": "orch ", "COMP_CWORD": "1"}
+    shown = CliRunner().invoke(root, [], env=env, prog_name="orch").output.splitlines()
+    assert shown == [f"plain,{name}" for name in sorted(VERBS)]
+
+
 def test_every_verb_has_a_module_and_a_line_of_help() -> None:
     assert {"runs", "completion", "status", "logs"} <= VERBS.keys()

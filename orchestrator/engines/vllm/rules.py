@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.engines.vllm.ports import executor, listening, ray_ports
+from orchestrator.engines.vllm.ports import executor, ray_ports
+from orchestrator.flags import flags
 from orchestrator.ranks.build import gpu_count
 from orchestrator.ranks.rules import common_findings, owned, said
 from orchestrator.spec.models import Cluster, Deployment, Finding
@@ -89,10 +90,7 @@ def _ports(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
         return
     pinned = ray_ports(cluster, deployment)
     low, high = pinned["min-worker-port"], pinned["max-worker-port"]
-    mine = {
-        port for i in range(len(deployment.hosts)) for port in listening(cluster, deployment, i)
-    }
-    mine.discard(deployment.port)
+    mine = {port for name, port in pinned.items() if name not in flags("ray")["ranges"]}
     for other in cluster.deployments.values():
         if set(other.hosts) & set(deployment.hosts):
             port = other.port

@@ -1,15 +1,16 @@
-"""Runs in a lab host at every boot: gives its interfaces the names, and the lack of addresses, of a real one.
+"""Runs in a lab host at every boot: gives its interfaces the names of a real one, and no addresses.
 
-Docker creates eth0, eth1, … in an order of its own with addresses of its own, and does so again after each
-restart. The address is what tells them apart. What orch configures later is netplan's, as on a real host.
+Docker creates eth0, eth1, … in an order of its own with addresses of its own, and does so again
+after each restart. The address is what tells them apart. What orch configures later is netplan's,
+as on a real host.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 MARKER = Path("/etc/orch-lab")
 HOSTS = """127.0.0.1 localhost
@@ -18,7 +19,7 @@ HOSTS = """127.0.0.1 localhost
 """
 
 
-def plan(links: list[dict], wanted: dict[str, str]) -> list[list[str]]:
+def plan(links: list[dict[str, Any]], wanted: dict[str, str]) -> list[list[str]]:
     """The `ip` commands that lead from what is there to the wanted name of each address."""
     park, name = [], []
     for link in links:
@@ -51,9 +52,9 @@ def main() -> None:
     links = [link for link in json.loads(shown) if link.get("ifname")]
     for words in plan(links, lab["interfaces"]):
         subprocess.run(["ip", *words], check=True)
-    # docker lists an address of every cable here; a real host knows itself by one name and 127.0.1.1
+    # docker lists an address of every cable here; a real host knows itself as 127.0.1.1
     Path("/etc/hosts").write_text(HOSTS.format(host=lab["host"]))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

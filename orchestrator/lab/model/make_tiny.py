@@ -1,7 +1,8 @@
-"""Makes the lab's model inside a container of the host image: a random Llama of 0.7 million parameters.
+"""Makes the lab's model in a container of the host image: a random Llama of 0.7 million parameters.
 
-The same weights twice, as safetensors for vLLM and as GGUF for llama.cpp, so that one engine checks the other.
-Seeded, so that every lab has the same model. Runs with the engine folder on PYTHONPATH, never in orch itself.
+The same weights twice, as safetensors for vLLM and as GGUF for llama.cpp, so that one engine
+checks the other. Seeded, so that every lab has the same model. Runs with the engine folder on
+PYTHONPATH, never in orch itself.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ TEXTS = [
     "a cluster of small machines serves one model together",
 ]
 TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{{ eos_token }}{% endfor %}"
+    "{{ bos_token }}"
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{{ eos_token }}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 WHOLE = {
@@ -55,8 +57,11 @@ def make_tokenizer(folder: Path) -> None:
     trainer = trainers.BpeTrainer(vocab_size=512, special_tokens=SPECIAL, initial_alphabet=alphabet)
     tokenizer.train_from_iterator(TEXTS * 50, trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=SPECIAL[BOS], eos_token=SPECIAL[EOS], pad_token=SPECIAL[PAD]
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        bos_token=SPECIAL[BOS],
+        eos_token=SPECIAL[EOS],
+        pad_token=SPECIAL[PAD],
+    )
     fast.chat_template = TEMPLATE
     fast.model_max_length = 2048
     fast.save_pretrained(folder)
@@ -66,9 +71,9 @@ def make_weights(folder: Path) -> None:
     """Random weights from seed 0."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=512, hidden_size=128, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=32, max_position_embeddings=2048, tie_word_embeddings=False,
-        bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD,
+        vocab_size=512, hidden_size=128, intermediate_size=256, num_hidden_layers=4,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=32, max_position_embeddings=2048,
+        tie_word_embeddings=False, bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD,
     )  # fmt: skip
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
 
@@ -77,6 +82,13 @@ def permute(weight: np.ndarray, heads: int) -> np.ndarray:
     """llama.cpp pairs the halves of a rotary dimension differently."""
     shape = (heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
     return weight.reshape(shape).swapaxes(1, 2).reshape(weight.shape)
+
+
+def token_type(number: int, special: dict[int, str], words: dict[int, str]) -> gguf.TokenType:
+    """Control tokens end a text, normal ones are printed, and the vocabulary has room to spare."""
+    if number in special:
+        return gguf.TokenType.CONTROL
+    return gguf.TokenType.NORMAL if number in words else gguf.TokenType.UNUSED
 
 
 def describe(writer: gguf.GGUFWriter, folder: Path) -> dict:
@@ -103,13 +115,10 @@ def describe(writer: gguf.GGUFWriter, folder: Path) -> dict:
     special = {token["id"]: token["content"] for token in tokenizer["added_tokens"]}
     words = {number: word for word, number in tokenizer["model"]["vocab"].items()} | special
     numbers = range(config["vocab_size"])
-    kind = gguf.TokenType
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([words.get(number, f"[UNUSED{number}]") for number in numbers])
-    writer.add_token_types(
-        [kind.CONTROL if n in special else kind.NORMAL if n in words else kind.UNUSED for n in numbers]
-    )  # fmt: skip
+    writer.add_token_types([token_type(number, special, words) for number in numbers])
     merges = tokenizer["model"]["merges"]
     writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in merges])
     writer.add_bos_token_id(BOS)

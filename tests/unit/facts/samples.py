@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Tool output to parse. Captured where it says so; the rest is constructed from documented formats."""
 
 from __future__ import annotations
@@ -6,7 +7,6 @@ from __future__ import annotations
 SMI_GB10 = """\
 0, GPU-7b1f2c3d-0001-0002-0003-00000000000a, 0000000F:01:00.0, 580.142, [N/A], [N/A], NVIDIA GB10
 rc 0
-end
 """
 
 # Constructed: two cards, listed out of order, one that needs a reset.
@@ -14,11 +14,10 @@ SMI_PAIR = """\
 1, GPU-bbbbbbbb-0001-0002-0003-00000000000b, 00000000:C1:00.0, 570.86.15, 24564, 311, NVIDIA GeForce RTX 4090
 0, GPU-aaaaaaaa-0001-0002-0003-00000000000a, 00000000:01:00.0, 570.86.15, 24564, [GPU requires reset], NVIDIA GeForce RTX 4090
 rc 0
-end
 """
 
-BUS_GB10 = "000f:01:00.0 -1\ntoolkit yes\nend\n"
-BUS_PAIR = "0000:01:00.0 0\n0000:01:00.1 0\n0000:c1:00.0 1\ntoolkit no\nend\n"
+BUS_GB10 = "000f:01:00.0 -1\ntoolkit yes\n"
+BUS_PAIR = "0000:01:00.0 0\n0000:01:00.1 0\n0000:c1:00.0 1\ntoolkit no\n"
 
 # Constructed in the form of `nvidia-smi topo -m`, with its underlined header and its legend.
 TOPOLOGY_PAIR = """\
@@ -37,16 +36,14 @@ Legend:
 NIC Legend:
 
   NIC0: rocep1s0f0
-end
 """
 
 # Verbatim texts of nvidia-smi that failed.
 SMI_FAILED = """\
 NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA driver is installed and running.
 rc 9
-end
 """
-SMI_NONE = "No devices were found\nrc 6\nend\n"
+SMI_NONE = "No devices were found\nrc 6\n"
 
 # Captured: `rdma -j link show` and `ibv_devinfo` of two Soft-RoCE devices (Debian 12, rdma-core 44).
 RDMA_LINK = (

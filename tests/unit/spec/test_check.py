@@ -43,6 +43,7 @@ def placed(site: Site) -> Site:
         (["a: {profile: l, hosts: rig, gpus: 2}", "b: {profile: l, hosts: rig, gpus: [1], port: 1}"],
          "a and b both use GPU 1 of rig"),
         (["a: {profile: l, hosts: rig, gpus: [8]}"], "deployments.a.gpus: rig has no GPU 8 (it has: 0, 1, 2"),
+        (["a: {profile: l, hosts: rig, gpus: [3, 3]}"], "deployments.a.gpus: a GPU is named twice"),
         (["a: {profile: l, hosts: rig, gpus: 9}"], "deployments.a.gpus: 9 GPUs of rig, which has 8"),
         # memory
         (["a: {profile: most, hosts: spark-1}", "b: {profile: half, hosts: spark-1, port: 1, share_gpu: true}"],
@@ -54,7 +55,8 @@ def placed(site: Site) -> Site:
         (["a: {profile: half, hosts: spark-1}", "b: {profile: v, hosts: spark-1, port: 1, share_gpu: true}"],
          "b shares GPU 0 of spark-1 and does not say how much (say memory: 8GiB, or args:"),
         # sizes
-        (["a: {profile: v, hosts: pair}"], "deployments.a.parallel: tensor 1 leaves 1 GPU of 2 unused (parallel: {tensor: 2})"),
+        (["a: {profile: v, hosts: pair}"],
+         "deployments.a.parallel: tensor 1 leaves 1 GPU of 2 unused (parallel: {tensor: 2})"),
         (["a: {profile: v, hosts: [spark-1, pair], parallel: {tensor: 2}}"],
          "tensor 2 leaves 1 GPU of 3 unused (parallel: {pipeline: 3})"),
         (["a: {profile: v, hosts: spark-1, parallel: {tensor: 2}}"],
@@ -99,7 +101,11 @@ def test_what_fits(placed: Site, deployments: list[str]) -> None:
 
 
 def test_tensor_groups_lie_in_hosts_or_cover_them(placed: Site) -> None:
-    placed.edit("inventory.yaml", "  rig:", "  rig2: {gpus: 4}\n  rig3: {gpus: 4}\n  rig4: {gpus: 4}\n  rig:")
+    placed.edit(
+        "inventory.yaml",
+        "  rig:",
+        "  rig2: {gpus: 4}\n  rig3: {gpus: 4}\n  rig4: {gpus: 4}\n  rig:",
+    )
     placed.deploy("a: {profile: v, hosts: [rig2, rig3, rig4], parallel: {tensor: 6, pipeline: 2}}")
     assert placed.error().endswith(
         "tensor 6 does not divide 3 hosts with 4 GPUs each (parallel: {tensor: 4, pipeline: 3})"
@@ -118,7 +124,9 @@ def test_an_odd_tensor_size_is_a_warning_where_the_heads_are_not_known(placed: S
 
 def test_gpus_that_are_not_listed(placed: Site) -> None:
     placed.edit("inventory.yaml", ", gpus: 8", "")
-    placed.deploy("a: {profile: v, hosts: rig, parallel: {tensor: 2}}", "b: {profile: v, hosts: rig, port: 1}")
+    placed.deploy(
+        "a: {profile: v, hosts: rig, parallel: {tensor: 2}}", "b: {profile: v, hosts: rig, port: 1}"
+    )
     assert "a and b both use the GPUs of rig" in placed.error()
     placed.deploy("a: {profile: l, hosts: rig}", "b: {profile: l, hosts: rig, gpus: [3], port: 1}")
     assert "a and b both use GPU 3 of rig" in placed.error()
@@ -128,7 +136,10 @@ def test_gpus_that_are_not_listed(placed: Site) -> None:
 
 def test_memory_is_known_by_the_inventory(placed: Site) -> None:
     placed.edit("inventory.yaml", "gpus: 8", "gpus: [{index: 0, memory: 24GiB, reserve: 2GiB}]")
-    placed.deploy("a: {profile: l, hosts: rig, memory: 20GiB}", "b: {profile: l, hosts: rig, memory: 3GiB, port: 1, share_gpu: true}")  # fmt: skip
+    placed.deploy(
+        "a: {profile: l, hosts: rig, memory: 20GiB}",
+        "b: {profile: l, hosts: rig, memory: 3GiB, port: 1, share_gpu: true}",
+    )
     assert "do not fit into 24 GiB: a 83%, b 12%, 2 GiB in reserve" in placed.error()
     assert placed.load("b.memory=2GiB").deployments
 
@@ -152,10 +163,26 @@ def test_subnets_that_overlap_the_management_network(
     assert all(one.startswith("inventory.yaml:") for one in found)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("- [spark-2.p1, spark-3.p1]", "- {switch: s, ports: [spark-2.p0, spark-2.p1, spark-3.p1]}",
+         "inventory.yaml:9:5: error: links.0: spark-2 has two ports in one link of switch s"),
+        ("links:", "network: {pool: 10.20.0.0/24}\nlinks:",
+         "network.pool: the pool 10.20.0.0/24 has no room for 2 subnets of /24"),
+    ],
+)  # fmt: skip
+def test_links_that_have_no_subnets(site: Site, old: str, new: str, said: str) -> None:
+    site.edit("inventory.yaml", old, new)
+    assert said in site.error()
+
+
 def test_secrets_that_are_not_set(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORCH_TEST_TOKEN", raising=False)
     site.edit(
-        "profiles/big.yaml", "args:", "secrets: {T: {env: ORCH_TEST_TOKEN}}\napi_key: {file: key}\nargs:"
+        "profiles/big.yaml",
+        "args:",
+        "secrets: {T: {env: ORCH_TEST_TOKEN}}\napi_key: {file: key}\nargs:",
     )
     loaded = load(site.root / "cluster.yaml")
     assert loaded.errors == ()
@@ -181,6 +208,14 @@ def test_local_files_that_are_not_there(site: Site) -> None:
     assert "profiles/big.yaml:4:21: error: build.dockerfile: there is nothing at" in found[0]
     assert "profiles/big.yaml:5:17: error: mounts.0.from: there is nothing at" in found[1]
     assert site.load().deployments
+
+
+def test_a_relative_mount_that_is_not_brought_along(site: Site) -> None:
+    site.edit("profiles/big.yaml", "image: image:1", "image: i\nmounts: [{from: ./a, to: /a}]")
+    assert site.error().endswith(
+        "mounts.0.from: './a' is neither a path on the hosts nor a volume "
+        "(sync: true brings a local file along)"
+    )
 
 
 def test_what_is_only_looked_at_needs_to_fit_less(placed: Site) -> None:

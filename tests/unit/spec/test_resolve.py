@@ -208,7 +208,8 @@ def test_paths_start_at_the_file_that_says_them(site: Site) -> None:
 def test_a_profile_can_be_a_path(site: Site) -> None:
     site.write("mine.yaml", "version: 1\nextends: big\n")
     site.deploy("a: {profile: ./mine.yaml, hosts: spark-1}")
-    assert site.load().deployments["a"].profile.model == "some/model"
+    profile = site.load("profiles.mine.image=other").deployments["a"].profile
+    assert (profile.name, profile.model, profile.image) == ("mine", "some/model", "other")
 
 
 def test_replicas_one_for_each_gpu_with_companions(site: Site) -> None:
@@ -220,7 +221,11 @@ def test_replicas_one_for_each_gpu_with_companions(site: Site) -> None:
     )
     found = site.load().deployments
     assert list(found) == ["chat-0", "chat-1", "chat-2", "vec-0", "vec-1", "vec-2", "last"]
-    assert [(one.gpus, one.port) for one in found.values()][:3] == [((0,), 8080), ((1,), 8081), ((2,), 8082)]
+    assert [(one.gpus, one.port) for one in found.values()][:3] == [
+        ((0,), 8080),
+        ((1,), 8081),
+        ((2,), 8082),
+    ]
     assert [(one.gpus, one.port, one.beside) for one in found.values()][3:6] == [
         ((0,), 8090, "chat-0"),
         ((1,), 8091, "chat-1"),
@@ -240,7 +245,11 @@ def test_replicas_for_each_host_and_over_several_hosts(site: Site) -> None:
     found = site.load().deployments
     assert [found[f"a-{n}"].hosts[0] for n in range(3)] == ["spark-1", "spark-2", "spark-3"]
     assert {found[f"a-{n}"].port for n in range(3)} == {8000}
-    assert (found["b-7"].hosts, found["b-8"].hosts, found["b-8"].gpus) == (("rig",), ("spark-1",), (0,))
+    assert (found["b-7"].hosts, found["b-8"].hosts, found["b-8"].gpus) == (
+        ("rig",),
+        ("spark-1",),
+        (0,),
+    )
 
 
 def test_what_is_not_enabled_is_checked_and_left_out(site: Site) -> None:
@@ -347,6 +356,8 @@ def test_a_cable_twice(site: Site) -> None:
         ("192.168.102.11", "192.168.102.10", "spark-1 has the same address '192.168.102.10'"),
         ("gpus: 8", "gpus: [{index: 0}, {index: 0}]", "hosts.rig.gpus: two GPUs have the same index"),
         ("gpus: 8", "ssh: {jump: rig}", "hosts.rig.ssh.jump: jumps in a circle: rig → rig"),
+        ("spark-2: {kind", "spark-2: {management: [enp1s0f0np0], kind",
+         "hosts.spark-2: the interface enp1s0f0np0 has two places among management and ports"),
         ("hosts:", "defaults: {address: x}\nhosts:", "defaults.address: an address belongs to one host"),
         ("links:", "network: {pool: 10.20.0.0/40}\nlinks:", "network.pool: '10.20.0.0/40' is no IPv4 network"),
         ("links:", "network: {pool: 'fd00::/8'}\nlinks:", "network.pool: 'fd00::/8' is no IPv4 network"),
@@ -358,27 +369,41 @@ def test_inventories_that_can_not_be(site: Site, old: str, new: str, said: str) 
     assert any(said in one for one in found), "\n".join(found)
 
 
+def test_a_jump_host_that_is_nearly_one_of_ours(site: Site) -> None:
+    site.edit("inventory.yaml", "gpus: 8", "gpus: 8, ssh: {jump: sparkk-1}")
+    warnings = [str(one) for one in load(site.root / "cluster.yaml").warnings]
+    assert "is no host of this inventory" in warnings[0]
+    assert "did you mean 'spark-1'?" in warnings[0]
+
+
 def test_extends_in_a_circle(site: Site) -> None:
     site.edit("profiles/big.yaml", "engine: vllm", "extends: b")
     site.write("profiles/b.yaml", "version: 1\nextends: big\n")
-    assert site.error() == (
-        "profiles/b.yaml:2:10: error: extends: extends itself: big → b → big"
-    )
+    assert site.error() == ("profiles/b.yaml:2:10: error: extends: extends itself: big → b → big")
     site.edit("profiles/big.yaml", "extends: b", "extends: bb")
     assert "profiles/big.yaml:2:10: error: extends: there is no profile 'bb'" in site.error()
 
 
 def test_a_profile_with_no_model(site: Site) -> None:
     site.edit("profiles/big.yaml", "model: some/model\n", "")
-    assert "profiles/big.yaml:1:1: error: model: is required (here, or in what it extends)" in site.error()
+    assert (
+        "profiles/big.yaml:1:1: error: model: is required (here, or in what it extends)"
+        in site.error()
+    )
 
 
 def test_env_for_a_host_that_is_not_there(site: Site) -> None:
     site.edit("profiles/big.yaml", "env:", "env_by_host: {spark-4: {A: 1}}\nenv:")
-    assert "profiles/big.yaml:6:15: error: env_by_host.spark-4: there is no host 'spark-4'" in site.error()
+    assert (
+        "profiles/big.yaml:6:15: error: env_by_host.spark-4: there is no host 'spark-4'"
+        in site.error()
+    )
 
 
 def test_a_kind_in_a_file_of_another_name(site: Site) -> None:
     site.write("kinds/mine.yaml", "version: 1\nname: yours\n")
     site.edit("inventory.yaml", "rig: {kind: gpu-host", "rig: {kind: mine")
-    assert "kinds/mine.yaml:2:7: error: name: the file is called mine.yaml (write name: mine)" in site.error()
+    assert (
+        "kinds/mine.yaml:2:7: error: name: the file is called mine.yaml (write name: mine)"
+        in site.error()
+    )

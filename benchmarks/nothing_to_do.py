@@ -1,0 +1,140 @@
+"""Twenty resources a host that are all as they should be: what it costs each contestant to find out."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import farm as farms
+from benchmarks import namespace
+from benchmarks.arena import Arena, Phase, Series
+from benchmarks.contestants import Contestant, contestants
+from benchmarks.measure import Sample
+
+
+@dataclass(frozen=True)
+class Round:
+    """So many hosts, so many runs of each contestant, each ended at a limit."""
+
+    hosts: int
+    runs: int
+    limit_s: float
+    heavy_rc: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.hosts}{'-heavy' if self.heavy_rc else ''}"
+
+
+# A contestant that needed longer than SLOW_S is not asked again in that round: the whole bench ends in 15 minutes.
+SLOW_S = 20.0
+ROUNDS = (
+    Round(1, 5, 60),
+    Round(10, 5, 60),
+    Round(10, 3, 60, heavy_rc=True),
+    Round(100, 3, 120),
+    Round(500, 3, 60),
+)
+QUICK = (Round(1, 1, 60), Round(10, 1, 60))
+ROUND_TRIP_RUNS = 3
+
+
+def play(arena: Arena, round_: Round, who: list[Contestant], expected: str) -> list[Series]:
+    """Interleaved: every contestant once, then every contestant again."""
+    arena.farm.settle(round_.hosts)
+    arena.farm.login_rc(round_.heavy_rc)
+    series = {one.name: Series(one.name) for one in who}
+    for turn in range(round_.runs):
+        for one in who:
+            mine = series[one.name]
+            if turn and _slow(mine):
+                continue
+            for phase, sample in arena.once(one, round_.hosts, round_.limit_s):
+                mine.samples.setdefault(phase, []).append(sample)
+                _say(round_.name, one.name, phase, sample)
+            mine.right &= arena.farm.hashes(round_.hosts) == {expected}
+    arena.farm.login_rc(heavy=False)
+    return list(series.values())
+
+
+def _slow(series: Series) -> bool:
+    """Took long, or could not run at all."""
+    return any(one.wall_s > SLOW_S or one.error for one in series.samples.get("cold", ()))
+
+
+def round_trips(arena: Arena, one: Contestant) -> dict[Phase, float]:
+    """How much longer one host takes per second of round-trip time; a cold one adds TCP's own.
+
+    The proxy answers the TCP handshake itself, so that one is added.
+    """
+    best: dict[int, dict[Phase, float]] = {farms.PORT: {}, farms.DELAYED_PORT: {}}
+    for _ in range(ROUND_TRIP_RUNS):
+        for port, found in best.items():
+            for phase, sample in arena.once(one, 1, 120, port):
+                if sample.error or sample.over:
+                    return {}
+                found[phase] = min(sample.wall_s, found.get(phase, sample.wall_s))
+    near, far = best[farms.PORT], best[farms.DELAYED_PORT]
+    slope: dict[Phase, float] = {p: (far[p] - near[p]) / farms.ROUND_TRIP_S for p in near}
+    return {p: count + (1 if p == "cold" else 0) for p, count in slope.items()}
+
+
+def makes_it_so(arena: Arena, one: Contestant, expected: str) -> str:
+    """From empty hosts each contestant must reach the same state and then report no change."""
+    hosts = 1
+    arena.farm.empty(hosts)
+    for phase, sample in arena.once(one, hosts, 120):
+        if sample.error or sample.over:
+            return sample.error or "over its limit"
+        if phase == "cold" and not sample.changed:
+            return "changed nothing on empty hosts"
+        if one.applies and arena.farm.hashes(hosts) != {expected}:
+            return "left another state than the hand-written program"
+    arena.farm.settle(hosts)
+    again = [sample.changed for _, sample in arena.once(one, hosts, 120)]
+    return "" if set(again) == {0} else f"says {again} changes when there is nothing to do"
+
+
+def _say(round_: str, name: str, phase: Phase, sample: Sample) -> None:
+    text = f"{round_:>9} {name:34} {phase}: {sample.wall_s:7.2f} s, client {sample.client_cpu_s:6.2f} s"
+    print(f"{text}, sshd {sample.server_cpu_s:6.2f} s {sample.error}", file=sys.stderr, flush=True)
+
+
+def main(rounds: Sequence[Round], peers: Path | None, only: str) -> dict[str, Any]:
+    """All rounds, as plain data. Inside the namespace."""
+    who = [one for one in contestants() if only in one.name]
+    with tempfile.TemporaryDirectory(prefix="orch-bench-", dir="/run") as folder:
+        farm = farms.start(Path(folder), max(one.hosts for one in rounds))
+        arena = Arena(farm, peers)
+        farm.empty(1)
+        farm.settle(1)
+        (expected,) = farm.hashes(1)
+        refused = {one.name: makes_it_so(arena, one, expected) for one in who}
+        farm.empty(2)
+        farm.settle(2)
+        able = [one for one in who if not refused[one.name]]
+        for name, why in refused.items():
+            print(f"{name}: {why or 'right'}", file=sys.stderr, flush=True)
+        return {
+            "refused": {name: why for name, why in refused.items() if why},
+            "round_trips": {one.name: round_trips(arena, one) for one in able},
+            "rounds": [
+                {**asdict(r), "series": [asdict(s) for s in play(arena, r, able, expected)]}
+                for r in rounds
+            ],
+        }
+
+
+if __name__ == "__main__":
+    if not namespace.inside():
+        sys.exit("this module is started by benchmarks/run.py in a namespace of its own")
+    options = json.loads(sys.argv[1])
+    peers_folder = Path(options["peers"]) if options["peers"] else None
+    asked = [Round(**one) for one in options["rounds"]]
+    found = main(asked, peers_folder, options["only"])
+    Path(options["output"]).write_text(json.dumps(found), encoding="utf-8")

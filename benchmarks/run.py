@@ -1,0 +1,81 @@
+"""`make bench`: measures, prints one table of ratios, and with `--write` puts it into docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, namespace, peers, report, start_up
+from benchmarks.nothing_to_do import ROUNDS, Round
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("nothing", "speed", "up")
+
+
+def main() -> int:
+    options = _options()
+    found: dict[str, Any] = {"machine": machine.describe()}
+    if "nothing" in options.parts:
+        found["nothing"] = _nothing_to_do(options.rounds, options.only, options.no_peers)
+    if "speed" in options.parts:
+        found["speed"] = start_up.measure()
+    if "up" in options.parts:
+        from benchmarks import up_overhead
+
+        found["up"] = up_overhead.measure()
+    if options.raw:
+        options.raw.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    table = report.markdown(found)
+    print(table)
+    if options.write:
+        report.write(ROOT / "docs" / "performance.md", table)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/performance.md"
+    )
+    parser.add_argument("--raw", type=Path, help="write every sample to this file as JSON")
+    parser.add_argument("--only", default="", help="contestants with this in their name")
+    parser.add_argument("--no-peers", action="store_true", help="without pyinfra and Ansible")
+    parser.add_argument(
+        "--rounds", type=_rounds, default=ROUNDS, help="HOSTSxRUNS,…, e.g. 10x3,100x1 (h: heavy rc)"
+    )
+    return parser.parse_args()
+
+
+def _rounds(text: str) -> Sequence[Round]:
+    found = []
+    for one in text.split(","):
+        hosts, runs = one.rstrip("h").split("x")
+        found.append(Round(int(hosts), int(runs), 60, heavy_rc=one.endswith("h")))
+    return found
+
+
+def _nothing_to_do(rounds: Sequence[Round], only: str, no_peers: bool) -> dict[str, Any]:
+    why = namespace.missing()
+    if why:
+        return {"missing": why}
+    programs = None if no_peers else peers.install()
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "found.json"
+        asked = {
+            "rounds": [asdict(one) for one in rounds],
+            "peers": str(programs) if programs else "",
+            "only": only,
+            "output": str(output),
+        }
+        code = namespace.run_inside("benchmarks.nothing_to_do", [json.dumps(asked)])
+        if code or not output.exists():
+            sys.exit(f"the measurement ended with exit {code}")
+        found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    return {**found, "versions": peers.versions(programs) if programs else {}}

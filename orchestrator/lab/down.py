@@ -1,0 +1,70 @@
+"""Takes a lab down, and looks afterwards that nothing of it is left on this machine."""
+
+from __future__ import annotations
+
+from orchestrator.errors import Failed, Refused
+from orchestrator.lab import inventory, records
+from orchestrator.lab.docker import (
+    ensure_gone,
+    own_engine,
+    own_folder,
+    running_engines,
+    start_own_engine,
+    stop_own_engine,
+)
+from orchestrator.lab.home import Home
+from orchestrator.lab.labs import labelled, things
+from orchestrator.lab.progress import Progress
+
+WRITTEN = ("inventory.yaml", inventory.KEY, f"{inventory.KEY}.pub", inventory.KNOWN_HOSTS)
+
+
+def take_down(home: Home, name: str, progress: Progress) -> None:
+    """Remove a lab and everything it put on this machine, then look; Failed names what is left."""
+    with home.lock(f"lab-{name}", progress):
+        if name not in records.names(home) and not labelled(home, name):
+            raise Refused(f"there is no lab {name} on this machine", hint="orch lab ls")
+        with progress.timed(f"removing lab {name}"):
+            remove(home, name, progress)
+
+
+def remove(home: Home, name: str, progress: Progress) -> None:
+    record = records.load(home, name)
+    if (own_folder(home) / "data").exists() and not own_engine(home).answers():
+        start_own_engine(home)  # its containers and volumes can only be removed while it runs
+    left: list[str] = []
+    for docker in running_engines(home):
+        for kind, found in things(docker, name).items():
+            left += ensure_gone(docker, kind, found)
+        left += [f"{kind} {item}" for kind, items in things(docker, name).items() for item in items]
+    if record is not None:
+        left += _remove_files(record)
+    if left:
+        raise Failed(f"lab {name} is not gone: {'; '.join(left)}", hint="run it again")
+    records.forget(home, name)
+    stop_engine_if_unused(home, progress)
+
+
+def _remove_files(record: records.Record) -> list[str]:
+    """Remove the files that we wrote, and their folders where nothing else is in them."""
+    for name in WRITTEN:
+        (record.folder / name).unlink(missing_ok=True)
+    for folder in (record.folder, *list(record.folder.parents)[:2]):
+        if folder.name not in (record.layout.name, "lab", ".orch") or not folder.exists():
+            break
+        if any(folder.iterdir()):
+            break
+        folder.rmdir()
+    return [str(record.folder / name) for name in WRITTEN if (record.folder / name).exists()]
+
+
+def stop_engine_if_unused(home: Home, progress: Progress) -> None:
+    """Stop the engine that we started when no lab and no container needs it any more."""
+    with home.lock("docker"):
+        docker = own_engine(home)
+        if not docker.answers() or records.names(home):
+            return
+        if docker.lines("ps", "--all", "--quiet"):
+            progress.note("our docker engine keeps running: there are other containers in it")
+            return
+        stop_own_engine(home)

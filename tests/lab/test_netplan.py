@@ -1,0 +1,473 @@
+"""A netplan change on real hosts can't cut one off: whatever fails, and whenever, the host comes back as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+
+import pytest
+import yaml
+
+from orchestrator.contracts import Change, Step
+from orchestrator.errors import CommandFailed
+from orchestrator.facts.netplan_change import HOME
+from orchestrator.hosts.pool import Pool
+from orchestrator.lab.faults import break_, heal
+from orchestrator.network.netplan import wanted_of
+from orchestrator.network.topology import plan_fabric
+from orchestrator.plan.decide import Decision, settled
+from orchestrator.plan.graph import ordered
+from orchestrator.run.converge import survey
+from orchestrator.run.events import Bus
+from orchestrator.run.executor import Executor, Outcome
+from orchestrator.run.session import HostApplier, host_reader
+from orchestrator.run.world import LiveWorld
+from orchestrator.script import Command, Script
+from orchestrator.spec.models import Cluster
+from orchestrator.spec.resolve import load_inventory
+from orchestrator.steps.link import link_steps
+from orchestrator.steps.netplan import network_steps
+from tests.lab.conftest import SET_UP_SECONDS, Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
+
+HALVES = ("enp1s0f1np1", "enP2p1s0f1np1")
+SHORT = 5  # seconds of deadline where a test waits for it
+LONG = 600
+SETTLED = 20  # seconds that an undoing may take on a busy machine
+
+SHOW = f"""
+for f in /etc/netplan/*; do stat -c 'file %n %a %u:%g %Y %s' "$f"; sha256sum "$f"; done
+for f in /run/systemd/network/*; do stat -c 'made %n %a %U:%G' "$f"; sha256sum "$f"; done
+for d in {" ".join(HALVES)}; do
+    ip -o addr show dev $d | sed 's/\\\\.*//; s/tentative //'
+    ip route show dev $d | sed 's/ linkdown//'
+    cat /sys/class/net/$d/mtu
+    ip -o link show dev $d | grep -o '[<,]UP[,>]'
+    cat /proc/sys/net/ipv6/conf/$d/addr_gen_mode /proc/sys/net/ipv6/conf/$d/accept_ra
+done
+"""
+MANAGEMENT = "ip -o addr show dev eth0 | sed 's/\\\\.*//'; ip route show dev eth0; cat /sys/class/net/eth0/ifindex"
+BARE = f"""
+systemctl stop 'orch-netplan-*.timer' 2>/dev/null
+rm -rf {HOME} /etc/netplan/40-* /etc/netplan/.*.orch
+rm -f /etc/systemd/system/orch-netplan-revert.service /etc/systemd/system/*.wants/orch-netplan-revert.service
+for d in {" ".join(HALVES)}; do rm -f /run/systemd/network/10-netplan-$d.*; done
+networkctl reload
+sleep 0.5
+for d in {" ".join(HALVES)}; do
+    ip addr flush dev $d; ip link set dev $d mtu 1500; ip link set dev $d down
+    echo 0 > /proc/sys/net/ipv6/conf/$d/addr_gen_mode
+done
+"""
+
+
+def no_secret(name: str) -> str:
+    raise LookupError(name)
+
+
+@dataclass
+class Site:
+    """The lab's inventory, its network steps, and a connection to its hosts."""
+
+    lab: Lab
+    cluster: Cluster
+    deadline: float = LONG
+    pool: Pool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pool = Pool(self.cluster.hosts, no_secret)
+
+    def steps(self) -> Mapping[str, Step]:
+        changing = network_steps(self.cluster, {"deadline": self.deadline})
+        return ordered([*changing, *link_steps(self.cluster, {})])
+
+    def world(self) -> LiveWorld:
+        return LiveWorld(self.cluster.hosts, host_reader(self.pool))
+
+    def survey(self) -> Decision:
+        return survey(self.steps(), self.world())
+
+    def converge(self) -> Outcome:
+        steps, world = self.steps(), self.world()
+        survey(steps, world)
+        bus, cancel = Bus("test", ()), threading.Event()
+        return Executor(
+            steps, world, HostApplier(self.pool, world, bus, cancel), bus, cancel=cancel
+        ).run()
+
+    def change(self, host: str) -> dict[str, Command]:
+        """The commands that would change a host now."""
+        steps, world = self.steps(), self.world()
+        step = steps[f"{host}/network/apply"]
+        world.read(step.reads)
+        change = step.check(world)
+        assert isinstance(change, Change)
+        return dict(step.apply(change, world).commands)
+
+    def send(self, host: str, commands: Mapping[str, Command]) -> dict[str, int]:
+        """A script of these commands, as if our client had died after it: nothing follows."""
+        script = Script(commands, mutates=True, stop_on_error=True)
+        return {name: result.rc for name, result in self.pool.run(host, script).items()}
+
+    def inside(self, host: str, script: str) -> str:
+        """As root on the host, past SSH."""
+        return self.lab.docker.inside(self.lab.container(host), "sh", "-c", script)
+
+    def show(self, host: str) -> str:
+        return self.inside(host, SHOW)
+
+    def waiting(self, host: str) -> bool:
+        return bool(self.inside(host, f"ls {HOME}/*/unconfirmed 2>/dev/null; true"))
+
+    def outcome(self, host: str) -> str:
+        return self.inside(host, f"cat {HOME}/*/outcome 2>/dev/null; true").strip()
+
+    def until_undone(self, host: str, seconds: float = SETTLED) -> None:
+        end = time.monotonic() + seconds
+        while self.waiting(host):
+            assert time.monotonic() < end, self.inside(host, "journalctl -n 50 --no-pager")
+            time.sleep(0.3)
+
+    def put(self, host: str, name: str, text: str) -> None:
+        """A netplan file of the user's, applied as users do."""
+        path = f"/etc/netplan/{name}"
+        script = f"printf %s \"$1\" > {path}; chmod 600 {path}; touch -d '2 days ago' {path}; netplan apply"
+        self.lab.docker.inside(self.lab.container(host), "sh", "-c", script, "sh", text)
+
+
+@pytest.fixture
+def site(lab: Lab) -> Iterator[Site]:
+    """Hosts as they come out of the box, and again afterwards."""
+    made = Site(lab, load_inventory(lab.inventory))
+    for host in lab.hosts:
+        made.inside(host, BARE)
+    yield made
+    made.pool.close()
+    for host in lab.hosts:
+        made.inside(host, BARE)
+
+
+def addresses(site: Site, host: str) -> set[str]:
+    found = site.inside(host, "ip -o -4 addr show | awk '{print $2, $4}'")
+    return {line for line in found.splitlines() if line.split()[0] in HALVES}
+
+
+# --- the good path ----------------------------------------------------------------------------------
+
+
+def test_addresses_come_up_and_a_second_run_changes_nothing(site: Site) -> None:
+    management = {host: site.inside(host, MANAGEMENT) for host in site.lab.hosts}
+    for host in site.lab.hosts:
+        site.inside(
+            host, "systemd-run -q --unit=watch sh -c 'ip monitor link addr route > /run/watched'"
+        )
+    outcome = site.converge()
+    assert outcome.errors == {}
+    assert sorted(outcome.changed) == [
+        f"{host}/network/{what}" for host in site.lab.hosts for what in ("apply", "confirm")
+    ]
+    for host in site.lab.hosts:
+        assert len(addresses(site, host)) == 2
+        assert not site.waiting(host)
+        assert site.inside(host, "stat -c %a /etc/netplan/40-orch.yaml").strip() == "600"
+        site.inside(host, "systemctl stop watch")
+        watched = site.inside(host, "cat /run/watched")
+        assert "enp1s0f1np1" in watched  # the monitor did see something
+        assert "eth0" not in watched  # and nothing of the interface that carries SSH
+    assert management == {host: site.inside(host, MANAGEMENT) for host in site.lab.hosts}
+    before = {host: site.show(host) for host in site.lab.hosts}
+    assert settled(site.survey())
+    again = site.converge()
+    assert again.errors == {}
+    assert again.changed == []
+    assert before == {host: site.show(host) for host in site.lab.hosts}
+
+
+def test_addresses_survive_a_reboot_once_confirmed(site: Site) -> None:
+    assert site.converge().errors == {}
+    before = addresses(site, "spark-2")
+    power_cycle(site, "spark-2")
+    assert addresses(site, "spark-2") == before
+    assert site.outcome("spark-2") == "confirmed"
+
+
+def test_one_end_of_a_cable_changes_at_a_time(site: Site) -> None:
+    steps = site.steps()
+    assert "spark-1/network/confirm" in steps["spark-2/network/apply"].needs
+    assert not any(need.startswith("spark-2/") for need in steps["spark-1/network/apply"].needs)
+
+
+def test_an_address_comes_up_without_a_carrier(site: Site) -> None:
+    """The first end of a cable has no light before the other end is up: it must not be undone for that."""
+    break_(site.lab.home, site.lab.name, "spark-1", "cable:p1")
+    try:
+        assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+        assert "<NO-CARRIER" in site.inside("spark-1", "ip link show enp1s0f1np1")
+        assert len(addresses(site, "spark-1")) == 2
+    finally:
+        heal(site.lab.home, site.lab.name, "spark-1", "cable:p1")
+
+
+# --- nobody confirms --------------------------------------------------------------------------------
+
+
+def power_cycle(site: Site, host: str) -> None:
+    break_(site.lab.home, site.lab.name, host, "power-off")
+    heal(site.lab.home, site.lab.name, host, "power-off")
+
+
+def test_a_frozen_sshd_means_that_it_is_undone_at_the_deadline(site: Site) -> None:
+    before = site.show("spark-1")
+    site.deadline = SHORT
+    assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+    assert len(addresses(site, "spark-1")) == 2
+    break_(site.lab.home, site.lab.name, "spark-1", "sshd-frozen")
+    try:
+        site.until_undone("spark-1")
+    finally:
+        heal(site.lab.home, site.lab.name, "spark-1", "sshd-frozen")
+    assert site.show("spark-1") == before
+    assert site.outcome("spark-1") == "reverted (deadline): exact"
+
+
+def test_a_power_cut_means_that_it_is_undone_at_boot(site: Site) -> None:
+    """Before the network comes up, and long before the deadline."""
+    site.put(
+        "spark-1", "40-mine.yaml", "network: {version: 2, ethernets: {enp1s0f1np1: {mtu: 2000}}}"
+    )
+    files = site.inside("spark-1", "cd /etc/netplan && stat -c '%n %a %Y' * && sha256sum *")
+    site.cluster = site.cluster.model_copy(update={"adopt": ("40-mine.yaml",)})
+    assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+    assert len(addresses(site, "spark-1")) == 2
+    assert "40-mine" not in site.inside("spark-1", "ls /etc/netplan")
+    power_cycle(site, "spark-1")
+    assert not site.waiting("spark-1")
+    assert site.outcome("spark-1") == "reverted (boot): exact"
+    assert site.inside("spark-1", "cd /etc/netplan && stat -c '%n %a %Y' * && sha256sum *") == files
+    assert addresses(site, "spark-1") == set()
+    assert site.inside("spark-1", "cat /sys/class/net/enp1s0f1np1/mtu").strip() == "2000"
+    order = site.inside("spark-1", "systemctl show -p Before orch-netplan-revert.service")
+    assert "systemd-networkd.service" in order
+
+
+def test_what_was_set_by_hand_is_there_again_to_the_letter(site: Site) -> None:
+    """Addresses in order, with labels and scopes, IPv6, MTU and routes: none of it is in a file."""
+    site.inside(
+        "spark-1",
+        """set -e
+        ip link set enp1s0f1np1 mtu 4200 up
+        ip addr add 192.168.7.7/24 broadcast 192.168.7.255 dev enp1s0f1np1 label enp1s0f1np1:x
+        ip addr add 192.168.7.8/24 dev enp1s0f1np1
+        ip addr add 10.99.0.1/32 dev enp1s0f1np1 scope link
+        ip addr add fd00:7::7/64 dev enp1s0f1np1 nodad
+        ip route add 172.31.0.0/16 via 192.168.7.1 dev enp1s0f1np1""",
+    )
+    time.sleep(2)  # its link-local address is tentative at first
+    before = site.show("spark-1")
+    assert "172.31.0.0/16" in before
+    assert "fd00:7::7" in before
+    site.deadline = SHORT
+    assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+    assert "192.168.7" not in site.show("spark-1")
+    site.until_undone("spark-1")
+    assert site.show("spark-1") == before
+
+
+def test_a_change_of_our_own_is_undone_to_what_we_had(site: Site) -> None:
+    assert site.converge().errors == {}
+    before = site.show("spark-1")
+    pinned = [
+        link.model_copy(update={"subnets": nets})
+        for link, nets in zip(
+            site.cluster.links, [_nets("10.66.0.0/24", "10.66.1.0/24")], strict=True
+        )
+    ]
+    site.cluster = site.cluster.model_copy(update={"links": tuple(pinned)})
+    site.deadline = SHORT
+    assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+    assert "10.66.0." in site.show("spark-1")
+    site.until_undone("spark-1")
+    assert site.show("spark-1") == before
+
+
+def _nets(*texts: str) -> tuple[IPv4Network, ...]:
+    return tuple(IPv4Network(text) for text in texts)
+
+
+def test_our_death_after_any_command_leaves_the_host_as_it_was(site: Site) -> None:
+    site.deadline = SHORT
+    commands = site.change("spark-1")
+    before = site.show("spark-1")
+    for count in range(1, len(commands) + 1):
+        part = dict(list(commands.items())[:count])
+        last = list(part)[-1]
+        assert set(site.send("spark-1", part).values()) == {0}, last
+        if last not in ("apply", "watch"):
+            assert site.show("spark-1") == before, last
+        site.until_undone("spark-1")
+        assert site.show("spark-1") == before, last
+    site.deadline = LONG
+    assert site.converge().errors == {}
+    assert len(addresses(site, "spark-1")) == 2
+
+
+CLIENT = """
+import sys
+from pathlib import Path
+from tests.lab.test_netplan import *
+lab_inventory, host, deadline = sys.argv[1:]
+site = Site(None, load_inventory(Path(lab_inventory)), float(deadline))
+commands = site.change(host)
+print("go", flush=True)
+site.send(host, commands)
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.25, 0.5, 0.9, 1.5])
+def test_a_client_killed_at_any_moment_leaves_the_host_as_it_was(
+    site: Site, seconds: float
+) -> None:
+    before = site.show("spark-1")
+    words = [sys.executable, "-c", CLIENT, str(site.lab.inventory), "spark-1", str(SHORT)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=os.environ) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"go\n"
+        time.sleep(seconds)
+        client.send_signal(signal.SIGKILL)
+    time.sleep(SHORT)  # what was sent goes on without us, and then waits for its deadline
+    site.until_undone("spark-1")
+    assert site.show("spark-1") == before
+
+
+def test_the_next_run_finishes_what_a_dead_client_began(site: Site) -> None:
+    assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+    assert site.waiting("spark-1")
+    outcome = site.converge()
+    assert outcome.errors == {}
+    assert "spark-1/network/apply" not in outcome.changed
+    assert "spark-1/network/confirm" in outcome.changed
+    assert not site.waiting("spark-1")
+    assert "orch-netplan" not in site.inside(
+        "spark-1", "systemctl list-timers --no-legend --no-pager"
+    )
+
+
+def test_a_change_that_can_not_come_up_is_undone_at_once(site: Site) -> None:
+    """networkd is told by a file of a lower name to leave the interface alone."""
+    site.inside(
+        "spark-1",
+        "mkdir -p /etc/systemd/network; printf '[Match]\\nName=enp1s0f1np1\\n[Link]\\nUnmanaged=yes\\n'"
+        " > /etc/systemd/network/05-mine.network; networkctl reload",
+    )
+    try:
+        before = site.show("spark-1")
+        outcome = site.converge()
+        error = outcome.errors["spark-1/network/apply"]
+        assert isinstance(error, CommandFailed)
+        assert "enp1s0f1np1 has" in str(error)
+        assert outcome.states["spark-2/network/apply"] == "skipped"
+        site.until_undone("spark-1")
+        assert site.show("spark-1") == before
+    finally:
+        site.inside("spark-1", "rm /etc/systemd/network/05-mine.network; networkctl reload")
+
+
+# --- the user's own files -----------------------------------------------------------------------------
+
+
+def forty_cx7(site: Site, host: str, mtu: int = 9000, shift: int = 0) -> str:
+    """What NVIDIA's playbook lets people write, with the addresses that the links would give."""
+    wanted = wanted_of(site.cluster, plan_fabric(site.cluster), host)
+    stanzas = {
+        one.netdev: {
+            "addresses": [f"{one.address.ip + shift}/24"],
+            "dhcp4": False,
+            "mtu": mtu,
+        }
+        for one in wanted
+        if one.address is not None
+    }
+    return yaml.safe_dump({"network": {"version": 2, "ethernets": stanzas}})
+
+
+def test_a_file_that_says_the_same_is_left_alone(site: Site) -> None:
+    for host in site.lab.hosts:
+        site.put(host, "40-cx7.yaml", forty_cx7(site, host))
+    time.sleep(2)
+    before = {host: site.show(host) for host in site.lab.hosts}
+    outcome = site.converge()
+    assert outcome.errors == {}
+    assert outcome.changed == []
+    assert before == {host: site.show(host) for host in site.lab.hosts}
+    assert "40-orch" not in site.inside("spark-1", "ls /etc/netplan")
+
+
+def test_a_file_that_says_otherwise_is_refused_or_taken_over_by_name(site: Site) -> None:
+    theirs = forty_cx7(site, "spark-1", mtu=1500, shift=100)
+    site.put("spark-1", "40-cx7.yaml", theirs)
+    time.sleep(2)
+    before = site.show("spark-1")
+    problems = site.survey().problems
+    refused = problems["spark-1/network/apply"]
+    assert refused.exit_code == 4
+    assert "adopt: [40-cx7.yaml]" in str(refused)
+    assert "spark-1/network/apply" in site.converge().errors
+    assert site.show("spark-1") == before
+    site.cluster = site.cluster.model_copy(update={"adopt": ("40-cx7.yaml",)})
+    assert site.converge().errors == {}
+    assert site.inside("spark-1", "ls /etc/netplan").split() == ["01-mgmt.yaml", "40-orch.yaml"]
+    assert site.inside("spark-1", f"cat {HOME}/adopted/40-cx7.yaml") == theirs
+    assert len(addresses(site, "spark-1")) == 2
+    assert settled(site.survey())
+
+
+def test_a_taken_over_file_comes_back_to_the_letter(site: Site) -> None:
+    site.put("spark-1", "40-cx7.yaml", forty_cx7(site, "spark-1", mtu=1500, shift=100))
+    time.sleep(2)
+    before = site.show("spark-1")
+    site.cluster = site.cluster.model_copy(update={"adopt": ("40-cx7.yaml",)})
+    site.deadline = SHORT
+    assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+    assert site.show("spark-1") != before
+    site.until_undone("spark-1")
+    assert site.show("spark-1") == before
+
+
+def test_files_that_netplan_can_not_read_stop_us_before_anything_is_touched(site: Site) -> None:
+    site.inside(
+        "spark-1", "printf 'network: {version: 2, ethernetz: {}}' > /etc/netplan/40-bad.yaml"
+    )
+    before = site.show("spark-1")
+    error = site.converge().errors["spark-1/network/apply"]
+    assert "netplan refuses" in str(error)
+    assert "ethernetz" in str(error)
+    assert not site.waiting("spark-1")
+    assert site.show("spark-1") == before
+
+
+def test_ssh_goes_on_when_systemd_was_reloaded_just_before(site: Site) -> None:
+    """A reload rewrites all of netplan's files, so networkd takes up the management interface again."""
+    for host in site.lab.hosts:
+        site.inside(host, "systemctl daemon-reload")
+    with subprocess.Popen(
+        _ssh(site, "spark-1", "for i in $(seq 60); do echo $i; sleep 0.1; done"),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as session:
+        assert site.converge().errors == {}
+        out, _ = session.communicate(timeout=60)
+    assert out.split() == [str(i) for i in range(1, 61)]
+
+
+def _ssh(site: Site, host: str, command: str) -> list[str]:
+    known = f"UserKnownHostsFile={site.lab.dir / 'known_hosts'}"
+    words = ["ssh", "-F", "none", "-i", str(site.lab.dir / "id_ed25519"), "-o", "BatchMode=yes"]
+    return [*words, "-o", known, f"orch@{site.lab.address(host)}", command]

@@ -1,0 +1,100 @@
+"""`orch check` and `orch schema` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from orchestrator.cli import root
+from orchestrator.cli.errors import run_guarded
+from orchestrator.spec import check
+from tests.unit.spec.conftest import QuietEngine, Site
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(check, "_engine", lambda name: QuietEngine())
+    monkeypatch.chdir(tmp_path)
+    return Site(tmp_path)
+
+
+def orch(*words: str) -> Result:
+    return CliRunner().invoke(root, words)
+
+
+def test_right_files(site: Site) -> None:
+    done = orch("check")
+    assert done.exit_code == 0
+    for part in ("duo", "cluster.yaml inventory.yaml", "spark-3", "dgx-spark", "vllm (ray)",
+                 "spark-2, spark-3", "TP=2", "8000", "the files are right"):  # fmt: skip
+        assert part in done.output
+    assert "\x1b" not in done.output
+
+
+def test_wrong_files_exit_2_and_show_all(site: Site) -> None:
+    site.edit("cluster.yaml", "hosts: pair", "hosts: pear")
+    site.edit("profiles/big.yaml", "args:", "arg:")
+    done = orch("check")
+    assert done.exit_code == 2
+    assert (
+        "cluster.yaml:6:12: error: deployments.vl.hosts: there is no host or group 'pear'"
+        in done.output
+    )
+    assert "profiles/big.yaml:5:1: error: arg: unknown key (did you mean 'args'?)" in done.output
+    assert "2 errors, 0 warnings" in done.output
+
+
+def test_overrides(site: Site) -> None:
+    assert orch("check", "--set", "vl.port=9000").exit_code == 0
+    done = orch("check", "cluster.yaml", "--set", "vl.parallel.pipeline=2")
+    assert done.exit_code == 2
+    assert "needs 4 GPUs" in done.output
+
+
+def test_json(site: Site) -> None:
+    said = json.loads(orch("check", "--json").output)
+    assert (said["version"], said["ok"], said["cluster"]) == (1, True, "duo")
+    assert [host["name"] for host in said["hosts"]] == ["spark-1", "spark-2", "spark-3", "rig"]
+    assert said["deployments"][0]["hosts"] == ["spark-2", "spark-3"]
+    site.edit("cluster.yaml", "hosts: pair", "hosts: pear")
+    done = orch("check", "--json")
+    assert done.exit_code == 2
+    finding = json.loads(done.output)["findings"][0]
+    assert (finding["file"], finding["line"], finding["column"]) == ("cluster.yaml", 6, 12)
+    assert finding["path"] == "deployments.vl.hosts"
+
+
+def test_a_file_that_is_not_there(site: Site) -> None:
+    for words in (("check", "nope.yaml"), ("check", "nope.yaml", "--json")):
+        done = orch(*words)
+        assert done.exit_code == 2
+        assert "nope.yaml" in done.output
+        assert "No such file" in done.output
+
+
+def test_it_says_what_is_shadowed(site: Site) -> None:
+    site.write("kinds/gpu-host.yaml", "version: 1\nname: gpu-host\n")
+    assert "your own file hides packed:kinds/gpu-host.yaml" in orch("check").output
+
+
+def test_schema(site: Site) -> None:
+    assert json.loads(orch("schema", "cluster").output)["title"] == "orch cluster"
+    assert orch("schema", "--write", "out").exit_code == 0
+    assert sorted(path.name for path in (site.root / "out").iterdir()) == [
+        "cluster.json", "inventory.json", "kind.json", "playbook.json", "profile.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["schema"], ["schema", "clutser"], ["check", "--nope"]])
+def test_usage_exits_2(
+    site: Site,
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["orch", *words])
+    assert run_guarded(root) == 2
+    assert capsys.readouterr().err
