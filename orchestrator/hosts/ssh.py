@@ -81,10 +81,12 @@ class _Link:
 
     def close(self) -> None:
         # Wakes paramiko's reader at once; else it is noticed only at its next look.
-        sock = self.connection.connect_kwargs.get("sock")
-        if isinstance(sock, socket.socket):
-            with suppress(OSError):
+        sock = self.transport.sock
+        with suppress(OSError):
+            if isinstance(sock, socket.socket):
                 sock.shutdown(socket.SHUT_RDWR)
+            else:
+                sock.close()  # a jump host's channel, or a ProxyCommand
         self.connection.close()
 
 
