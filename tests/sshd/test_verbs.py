@@ -21,7 +21,7 @@ pytestmark = pytest.mark.sshd
 @pytest.fixture
 def inventory(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sshd:
     """An inventory of two hosts that are there and one that is not, in the current folder."""
-    server = servers(f"ListenAddress 127.0.0.2\nSetEnv ORCH_STATE={tmp_path}/state\n")
+    server = servers("ListenAddress 127.0.0.2\n")
     ssh = server.ssh()
     (tmp_path / "inventory.yaml").write_text(
         f"""
@@ -70,7 +70,7 @@ def test_exec_of_an_unknown_host_is_a_usage_error(capsys: pytest.CaptureFixture[
 
 
 def test_unlock_says_whose_lease_it_was_and_keeps_the_reason(
-    inventory: Sshd, tmp_path: Path
+    inventory: Sshd,
 ) -> None:
     from orchestrator.hosts.ssh import SshHosts
 
@@ -81,7 +81,7 @@ def test_unlock_says_whose_lease_it_was_and_keeps_the_reason(
     done = orch(unlock, "a", "--reason", "tom is on holiday")
     assert "a: broken; it was held by tom@laptop (run run-1) since" in done.stdout
     assert done.exit_code == 0
-    assert "tom is on holiday" in (tmp_path / "state/history").read_text()
+    assert "tom is on holiday" in (inventory.folder / "state/history").read_text()
     assert orch(unlock, "a", "--reason", "again").stdout == "a: nobody holds it\n"
     assert orch(unlock, "gone", "--reason", "x").exit_code == 3
     assert orch(unlock, "a").exit_code == 2
