@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator.network.topology import fabric_of
+from orchestrator.network.topology import Member, plan_fabric
 from orchestrator.spec.resolve import load_cluster
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +58,8 @@ class Hand:
     def __init__(self, work: Path, cluster_file: Path) -> None:
         cluster = load_cluster(cluster_file)
         head, worker = (cluster.hosts[name] for name in ("spark-1", "spark-2"))
-        segment = fabric_of(cluster).common((head.name, worker.name))[0]
+        # The first segment that joins both, as orch picks it; its netdev is called the same on both.
+        segment = plan_fabric(cluster).common((head.name, worker.name))[0]
         self._hosts = [head.address, worker.address]
         self._environment = {
             **os.environ,
@@ -66,8 +67,8 @@ class Hand:
             "KNOWN_HOSTS": str(work / "known_hosts"),
             "CONTROL_FOLDER": str(work),
             "NETDEV": segment.member(head.name).netdev,
-            "HEAD_ADDRESS": str(segment.member(head.name).address),
-            "WORKER_ADDRESS": str(segment.member(worker.name).address),
+            "HEAD_ADDRESS": _address(segment.member(head.name)),
+            "WORKER_ADDRESS": _address(segment.member(worker.name)),
         }
 
     def up(self) -> None:
@@ -81,6 +82,12 @@ class Hand:
     def _run(self, verb: str) -> str:
         command = ["bash", str(HERE / "up_by_hand.sh"), verb, *self._hosts]
         return _checked(command, self._environment)
+
+
+def _address(member: Member) -> str:
+    if member.interface is None:
+        raise ValueError(f"{member.host} has no address on the fabric")
+    return str(member.interface.ip)
 
 
 def _orch(*arguments: str) -> str:
