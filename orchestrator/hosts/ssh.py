@@ -164,7 +164,7 @@ class SshHosts:
                 self._send(host, program, reply, fresh=script.fresh)
                 return reply.results()
             except Lost as lost:
-                if self._closed or last or (lost.sent and script.mutates):
+                if self._closed or last or (lost.sent and (script.mutates or script.once)):
                     raise self._lost(lost, script, reply) from lost
         raise Unreachable("no connection", host=host)
 

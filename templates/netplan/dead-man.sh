@@ -26,6 +26,7 @@ etc=/etc/netplan
 run=/run
 boot_unit=orch-netplan-revert.service
 wanted=/etc/systemd/system/multi-user.target.wants/$boot_unit
+udev_rules=udev/rules.d/90-netplan.rules
 settle=20 # seconds that an interface gets to show its addresses
 
 say() { printf '%s\n' "$*"; }
@@ -97,6 +98,7 @@ generated() { # tree folder → paths, below it, of what was generated for our i
             say "$path"
         done
     done <"$2/ids"
+    say "$udev_rules" # one file for all interfaces; the lines for others are the same before and after
 }
 
 copy_generated() { # from, to, folder
@@ -132,8 +134,16 @@ by_network_manager() { # folder: NetworkManager renders our interfaces
     return 1
 }
 
+tell_udev() { # folder: NetworkManager asks udev which interfaces are its own; only ours are asked about
+    udevadm control --reload 2>/dev/null || return 0
+    for netdev in $(netdevs "$1"); do
+        udevadm trigger --settle --action=change --subsystem-match=net --sysname-match="$netdev"
+    done
+}
+
 activate() { # folder
     if by_network_manager "$1"; then
+        tell_udev "$1"
         nmcli connection reload
         while read -r id; do
             [ ! -e "$run/NetworkManager/system-connections/netplan-$id.nmconnection" ] ||
@@ -182,14 +192,14 @@ trial() { # folder: both the old and the new files through netplan, in roots of 
     generate "$1/try" || { say "netplan refuses the new files"; return 1; }
 }
 
-others_unchanged() { # folder: nothing that is generated for anything but our ids may differ
-    set -- "$1" -x '90-netplan.rules' -x 'systemd-networkd-wait-online.service.d'
-    while read -r id; do
-        set -- "$@" -x "10-netplan-$id.network" -x "10-netplan-$id.link" -x "netplan-$id.nmconnection"
-    done <"$1/ids"
-    folder=$1
-    shift
-    diff -r --no-dereference "$@" "$folder/old/run" "$folder/try/run" 2>&1
+others_unchanged() { # folder: once what is ours is gone from both, nothing may differ
+    for tree in "$1/old/run" "$1/try/run"; do
+        generated "$tree" "$1" | while read -r path; do rm -f "$tree/$path"; done
+        # this lists what a boot waits for, which an adopted stanza may have been part of
+        rm -rf "$tree/systemd/system/systemd-networkd-wait-online.service.d"
+        find "$tree" -depth -mindepth 1 -type d -empty -delete
+    done
+    diff -r --no-dereference "$1/old/run" "$1/try/run" 2>&1
 }
 
 prepare() { # tx
@@ -197,10 +207,13 @@ prepare() { # tx
     [ -s "$folder/expect" ] || fail 1 "nothing to expect: refused"
     snapshot "$folder" || fail 1 "the snapshot failed"
     reason=$(trial "$folder") || fail 2 "$reason"
-    reason=$(others_unchanged "$folder") || fail 2 "the change would reach other interfaces: $reason"
     mkdir -p "$folder/after"
     copy_generated "$folder/old/run" "$folder/before/boot" "$folder"
     copy_generated "$folder/try/run" "$folder/after" "$folder"
+    reason=$(others_unchanged "$folder") || {
+        rm -rf "$folder/after"
+        fail 2 "the change would reach other interfaces: $reason"
+    }
     rm -rf "$folder/old" "$folder/try"
     find "$folder" -type f -exec sync {} +
 }
@@ -328,6 +341,7 @@ restore_live() { # folder: this boot is the one that was changed
     install_generated "$1/before/live" "$1"
     if by_network_manager "$1"; then
         nmcli connection reload
+        tell_udev "$1"
         for netdev in $(netdevs "$1"); do
             old=$(cat "$1/before/$netdev.nm")
             if [ -n "$old" ] && [ "$old" != -- ]; then

@@ -113,10 +113,9 @@ def changed(events: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def steps_started(process: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
-    """(kind, step) of the events of a running verb, as they come."""
+def events_of(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """The events of a running verb, as they come."""
     if process.stdout is None:
         raise TypeError("stdout is not piped")
     for line in process.stdout:
-        event = json.loads(line)
-        yield event["kind"], event.get("step", "")
+        yield json.loads(line)

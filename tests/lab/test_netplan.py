@@ -388,7 +388,7 @@ def forty_cx7(site: Site, host: str, mtu: int = 9000, shift: int = 0) -> str:
     wanted = wanted_of(site.cluster, plan_fabric(site.cluster), host)
     stanzas = {
         one.netdev: {
-            "addresses": [f"{(one.address + shift)}/24" if shift else str(one.address)],
+            "addresses": [f"{one.address.ip + shift}/24"],
             "dhcp4": False,
             "mtu": mtu,
         }

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.lab.conftest import Lab
-from tests.lab.site import Site, changed, steps_started
+from tests.lab.site import Site, changed, events_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -96,9 +96,7 @@ def test_second_operator_is_told_who_since_and_until(site: Site) -> None:
         "  - {name: slow, shell: {check: 'test -e /tmp/never', apply: 'touch /tmp/slow; sleep 60'}}\n",
     )
     with site.running("run", "slow", "--json") as first:
-        for kind, step in steps_started(first):
-            if kind == "step-started" and step:
-                break
+        next(event for event in events_of(first) if event["kind"] == "step-started")
         refused = site.orch("up", rc=5)
         assert re.search(
             r"locked by \S+@\S+ \(run \S+\) since \d\d:\d\d, until \d\d:\d\d", refused.stdout
@@ -126,15 +124,17 @@ def forget_network(site: Site) -> None:
         site.lab.run(host, ["sudo", "sh", "-c", script])
 
 
-def killed_at(site: Site, step: str, how: signal.Signals) -> int:
-    """The exit code of an `orch up` that was sent a signal as soon as it said that it starts this step."""
+def killed_at(site: Site, step: str, how: signal.Signals, rc: int) -> None:
+    """An `orch up` that is sent a signal as soon as it says that it starts this step, and ends with `rc`."""
     with site.running("up", "--json") as process:
-        for kind, one in steps_started(process):
-            if kind == "step-started" and one == step:
+        said = []
+        for event in events_of(process):
+            said.append(event)
+            if event["kind"] == "step-started" and event.get("step") == step:
                 process.send_signal(how)
                 break
         process.communicate(timeout=120)
-        return process.returncode
+        assert process.returncode == rc, (step, said[-5:])
 
 
 def test_killed_at_each_step_the_next_up_converges(site: Site) -> None:
@@ -145,7 +145,7 @@ def test_killed_at_each_step_the_next_up_converges(site: Site) -> None:
     for step in steps:
         if "/network/" in step:
             forget_network(site)
-        assert killed_at(site, step, signal.SIGKILL) == -signal.SIGKILL, step
+        killed_at(site, step, signal.SIGKILL, -signal.SIGKILL)
         site.orch("up")
         assert ask(site), step
         assert changed(site.events("up")) == [], step
@@ -155,7 +155,7 @@ def test_killed_at_each_step_the_next_up_converges(site: Site) -> None:
 
 def test_interrupted_ends_with_130_and_the_next_up_converges(site: Site) -> None:
     """Promise 2, the polite way."""
-    assert killed_at(site, "tiny/rank/0", signal.SIGINT) == 130
+    killed_at(site, "tiny/rank/0", signal.SIGINT, 130)
     site.orch("up")
     assert ask(site)
 
