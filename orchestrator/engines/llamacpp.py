@@ -65,7 +65,8 @@ def _start(
     """How one rank starts: a head with workers waits until they can be reached."""
     if index:
         line = rpc_line(deployment, addresses[index])
-        return {"entrypoint": line[0], "argv": line[1:]}
+        script = rendered(cluster.root, "llamacpp/worker.sh.j2", serve=list(line))
+        return {"entrypoint": "sh", "argv": (ENTRY,), "files": {ENTRY: script}}
     line = server_line(deployment, addresses[1:])
     if len(addresses) == 1:
         return {"entrypoint": line[0], "argv": line[1:]}

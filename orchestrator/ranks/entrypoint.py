@@ -6,10 +6,11 @@ A template's `{{ value }}` is one shell word; `{{ list | words }}` is a command 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from orchestrator.data import read_template
 from orchestrator.errors import FilesWrong
@@ -29,6 +30,7 @@ def _words(values: Iterable[Value]) -> Raw:
     return Raw(argv(*values))
 
 
+@cache
 def _environment() -> Environment:
     made = Environment(  # noqa: S701  (shell, not HTML: `finalize` quotes)
         finalize=_final,
@@ -46,7 +48,12 @@ def rendered(root: Path | None, name: str, **values: Any) -> Sh:
     for value in values.values():
         if isinstance(value, str) and "\0" in value:
             raise FilesWrong(f"{name}: a NUL byte can't be in a script")
-    return Sh(_environment().from_string(read_template(name, root)).render(**values))
+    return Sh(_compiled(read_template(name, root)).render(**values))
+
+
+@lru_cache(maxsize=32)
+def _compiled(text: str) -> Template:
+    return _environment().from_string(text)
 
 
 def verbatim(root: Path | None, name: str) -> str:

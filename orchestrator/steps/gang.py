@@ -71,6 +71,23 @@ def found(world: World, cluster: Cluster, host: str, name: str) -> Container | N
     return next((one for one in world[host].get(ours(cluster, host)) if one.name == name), None)
 
 
+Known = tuple[Cluster, Mapping[Any, Any], Sequence[Rank]]
+_known: dict[str, Known] = {}  # every step of a gang asks, before and after; answers seldom differ
+
+
+def wanted_ranks(cluster: Cluster, deployment: Deployment, world: World) -> Sequence[Rank]:
+    """The ranks as they should be, made anew only when something that they depend on is otherwise."""
+    serving = engine(deployment.profile.engine)
+    reads = serving.reads(cluster, deployment)
+    answers = {(host, query): world[host].get(query) for host, query in reads}
+    known = _known.get(deployment.name)
+    if known is not None and known[0] is cluster and known[1] == answers:
+        return known[2]
+    ranks = tuple(serving.ranks(cluster, deployment, world))
+    _known[deployment.name] = (cluster, answers, ranks)
+    return ranks
+
+
 def exit_words(container: Container) -> str:
     """How it ended, for a person."""
     if container.oom_killed:
@@ -96,7 +113,7 @@ class GangStep(Step):
         return names(self.cluster, self.deployment)
 
     def ranks(self, world: World) -> Sequence[Rank]:
-        return engine(self.deployment.profile.engine).ranks(self.cluster, self.deployment, world)
+        return wanted_ranks(self.cluster, self.deployment, world)
 
     def why_different(self, world: World, rank: Rank) -> str:
         """Why what runs is not this rank; "" if it is."""

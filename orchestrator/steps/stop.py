@@ -7,7 +7,7 @@ makes its whole gang go here; then every rank is missing, and `start` starts the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Step, World
@@ -47,44 +47,9 @@ class StopGang(GangStep):
         return stopping(self.cluster, self.host or "", self._here(world))
 
 
-@dataclass(frozen=True, kw_only=True)
-class StopStrays(Step):
-    """Ranks of deployments that were moved away from this host: two heads would share a name or a port."""
-
-    cluster: Cluster = field(repr=False, compare=False)
-    homes: Mapping[str, tuple[str, ...]] = field(compare=False)
-
-    def _here(self, world: World) -> list[Container]:
-        return [
-            one
-            for one in world[self.host or ""].get(ours(self.cluster, self.host or ""))
-            if self.host not in self.homes.get(one.labels.get("orch.deployment", ""), (self.host,))
-        ]
-
-    def check(self, world: World) -> Change | None:
-        here = self._here(world)
-        if not here:
-            return None
-        return Change(f"stop {', '.join(one.name for one in here)}: moved to other hosts")
-
-    def apply(self, change: Change, world: World) -> Script:
-        return stopping(self.cluster, self.host or "", self._here(world))
-
-
 def stop_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterator[Step]:
-    """For each deployment and host; and on each host, what was moved away."""
+    """For each deployment and host. Ranks on other hosts are stale: the stage of that name takes them."""
     patience = Patience(total=STOP_S, stall=STOP_S)
-    homes = {name: one.hosts for name, one in cluster.deployments.items()}
-    for host in (one.name for one in cluster.used_hosts):
-        yield StopStrays(
-            id=f"{host}/strays",
-            host=host,
-            stage="stop",
-            cluster=cluster,
-            homes=homes,
-            reads=frozenset({(host, ours(cluster, host))}),
-            patience=patience,
-        )
     for name, deployment in cluster.deployments.items():
         for host in dict.fromkeys(deployment.hosts):
             yield StopGang(

@@ -17,18 +17,16 @@ def executor(deployment: Deployment) -> str:
 
 def slot(cluster: Cluster, deployment: Deployment) -> int:
     """A number that no other vLLM gang on any of its hosts has: first come, in the order of the file."""
-    taken: dict[str, int] = {}
+    used: dict[str, set[int]] = {}  # host → numbers of the gangs before
     for other in cluster.deployments.values():
         if other.profile.engine != "vllm":
             continue
-        near = {
-            number
-            for name, number in taken.items()
-            if set(cluster.deployments[name].hosts) & set(other.hosts)
-        }
-        taken[other.name] = next(number for number in range(len(near) + 1) if number not in near)
+        near = set().union(*(used.get(host, set()) for host in other.hosts))
+        number = next(number for number in range(len(near) + 1) if number not in near)
         if other.name == deployment.name:
-            return taken[other.name]
+            return number
+        for host in other.hosts:
+            used.setdefault(host, set()).add(number)
     return 0
 
 

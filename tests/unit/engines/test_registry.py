@@ -8,8 +8,6 @@ import sys
 
 import pytest
 
-import orchestrator.engines
-import orchestrator.runtimes
 from orchestrator.engines import engine, engines
 from orchestrator.errors import FilesWrong
 from orchestrator.runtimes import runtime, runtimes

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.contracts import Rank
 from orchestrator.engines import engine
 from orchestrator.engines.vllm.ports import ray_ports, slot
 from orchestrator.facts.assumed import assumed_world
-from orchestrator.contracts import Rank
 from orchestrator.ranks.arguments import words
 from orchestrator.spec.models import Cluster
 from tests.gangs import LAB, SPARKS, TOWER, cluster_of, only

@@ -12,9 +12,9 @@ import pytest
 
 from orchestrator.contracts import Mount, Rank
 from orchestrator.errors import FilesWrong
+from orchestrator.ranks.files import words
 from orchestrator.ranks.spec import canonical, digest
 from orchestrator.runtimes.docker import RUNTIME, environment, options
-from orchestrator.ranks.files import words
 
 PLAIN = Rank(
     cluster="duo",

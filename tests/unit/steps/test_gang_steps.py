@@ -1,0 +1,402 @@
+"""A gang's steps against worlds that are written down: what would change, what is waited for, what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import pytest
+
+from orchestrator.contracts import Query, Rank, Step
+from orchestrator.engines import engine
+from orchestrator.errors import Failed, NotRead, Refused
+from orchestrator.facts import ReadContainers, ReadImage, ReadListening, ReadMemory, ReadPath
+from orchestrator.facts.answers import Container, Image, ListeningPort, Memory, PathInfo
+from orchestrator.facts.assumed import assumed_world
+from orchestrator.facts.completion import Answer, Completion
+from orchestrator.facts.programs import ReadPrograms
+from orchestrator.facts.rank_log import RankLog, ReadRankLog
+from orchestrator.facts.rank_mark import ReadRankMark
+from orchestrator.plan.decide import decide
+from orchestrator.plan.graph import ordered
+from orchestrator.ranks.spec import canonical, digest
+from orchestrator.script import Script
+from orchestrator.spec.models import Cluster
+from orchestrator.steps.answer import answer_steps
+from orchestrator.steps.down import down_steps
+from orchestrator.steps.image import image_steps
+from orchestrator.steps.job import Job, JobState
+from orchestrator.steps.join import join_steps
+from orchestrator.steps.memory_gate import memory_gate_steps
+from orchestrator.steps.programs import program_steps
+from orchestrator.steps.start import start_steps
+from orchestrator.steps.stop import stop_steps
+from orchestrator.steps.supervise import supervise_steps
+from orchestrator.steps.weights import weights_steps
+from tests.gangs import LAB, SPARKS, cluster_of
+
+T = TypeVar("T")
+TINY = "tiny: {profile: lab-vllm, hosts: [spark-1, spark-2], parallel: {tensor: 2}, port: 8000}"
+IMAGE = Image("orch-lab/host-tree:latest", True, "sha256:" + "a" * 64, ())
+BUILDERS = (
+    image_steps,
+    program_steps,
+    weights_steps,
+    stop_steps,
+    memory_gate_steps,
+    start_steps,
+    join_steps,
+    answer_steps,
+    supervise_steps,
+)
+
+
+@dataclass
+class Told:
+    """A host's answers as the test tells them; what its kind says stands in for the network."""
+
+    assumed: Any
+    containers: dict[str, Container] = field(default_factory=dict)
+    answers: dict[type[Any], Any] = field(default_factory=dict)
+
+    def get(self, query: Query[T]) -> T:
+        kind = type(query)
+        if kind is ReadContainers:
+            return cast("T", tuple(self.containers.values()))
+        if isinstance(query, ReadRankLog) and query.name not in self.containers:
+            return cast("T", RankLog(False))
+        if kind in self.answers:
+            return cast("T", self.answers[kind])
+        if kind in (Completion, ReadPrograms):
+            raise NotRead(kind.__name__)
+        return cast("T", self.assumed.get(query))
+
+
+class Site:
+    """A cluster, its steps, and what its hosts say."""
+
+    def __init__(self, folder: Path, deployments: str = TINY, inventory: str = LAB) -> None:
+        self.cluster: Cluster = cluster_of(folder, deployments, inventory)
+        found = [step for builder in BUILDERS for step in builder(self.cluster, {})]
+        self.steps: Mapping[str, Step] = ordered(found)
+        self.down: Mapping[str, Step] = ordered(down_steps(self.cluster, {}))
+        assumed = assumed_world(self.cluster)
+        self.world = {name: Told(assumed[name]) for name in self.cluster.hosts}
+        for told in self.world.values():
+            told.answers |= {
+                ReadImage: IMAGE,
+                ReadListening: (),
+                ReadRankLog: RankLog(True, ("loading shard 1",), "t1"),
+                ReadRankMark: True,
+                ReadPath: PathInfo("/models/tiny-llama", True, True, 10, 3, "f"),
+                ReadMemory: Memory(2**37, 2**36, 0, 0),
+                Job: JobState("image", "absent"),
+            }
+
+    def ranks(self, name: str = "tiny") -> list[Rank]:
+        one = self.cluster.deployments[name]
+        return list(engine(one.profile.engine).ranks(self.cluster, one, self.world))
+
+    def run(self, *ranks: Rank, **more: Any) -> None:
+        """These ranks run, as they should."""
+        for rank in ranks:
+            self.world[rank.host].containers[rank.name] = container(rank, **more)
+
+    def check(self, step: str) -> Any:
+        return self.steps[step].check(self.world)
+
+    def changes(self) -> dict[str, str]:
+        decision = decide(self.steps, self.world)
+        assert decision.problems == {}
+        return {one: change.summary for one, change in decision.plan.changes.items()}
+
+
+def container(rank: Rank, **more: Any) -> Container:
+    made = Container(
+        name=rank.name,
+        id="1",
+        image=rank.image,
+        image_id=IMAGE.id,
+        state="running",
+        exit_code=None,
+        oom_killed=False,
+        restart_count=0,
+        restart_policy=rank.restart,
+        started_at="",
+        labels={
+            "orch.cluster": rank.cluster,
+            "orch.deployment": rank.deployment,
+            "orch.hash": digest(rank),
+            "orch.spec": canonical(rank),
+        },
+    )
+    return replace(made, **more)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_nothing_runs_so_all_ranks_are_started_at_once(site: Site) -> None:
+    assert site.changes() == {
+        "tiny/rank/0": "start head orch-demo-tiny-0",
+        "tiny/rank/1": "start worker orch-demo-tiny-1",
+    }
+    assert not site.steps["tiny/rank/1"].needs & {"tiny/rank/0", "tiny/join"}
+    decision = decide(site.steps, site.world)
+    assert {"tiny/stop/spark-1", "tiny/ports/spark-2", "tiny/answer"} <= decision.plan.provisional
+
+
+def test_what_runs_as_it_should_is_left_alone(site: Site) -> None:
+    site.run(*site.ranks())
+    site.world["spark-1"].answers[Completion] = Answer(8, "hi", 200)
+    assert site.changes() == {}
+    decision = decide(site.steps, site.world)
+    assert not decision.plan.provisional
+    assert decision.missing == frozenset()
+
+
+def test_a_changed_rank_shows_its_diff_and_makes_its_whole_gang_go(site: Site) -> None:
+    site.run(*site.ranks())
+    changed = Site(site.cluster.root / "new", TINY.replace("port: 8000", "port: 8010"))
+    changed.world = site.world
+    found = changed.changes()
+    assert set(found) == {"tiny/rank/0", "tiny/rank/1"}  # the worker's own words are the same
+    diff = changed.check("tiny/rank/0").diff
+    assert "-file /orch/entry.sh" not in diff
+    assert any(line.startswith("-") and "--port 8000" in line for line in diff.splitlines())
+    assert any(line.startswith("+") and "--port 8010" in line for line in diff.splitlines())
+    for host in ("spark-1", "spark-2"):
+        change = changed.check(f"tiny/stop/{host}")
+        assert "a gang restarts whole" in change.summary
+
+
+def test_a_dead_rank_makes_its_whole_gang_go(site: Site) -> None:
+    head, worker = site.ranks()
+    site.run(head)
+    site.run(worker, state="exited", exit_code=137)
+    change = site.check("tiny/stop/spark-1")
+    assert change.summary == (
+        "stop orch-demo-tiny-0: orch-demo-tiny-1 ended with code 137: it was killed, most often for "
+        "want of memory, and a gang restarts whole"
+    )
+    script = site.steps["tiny/stop/spark-1"].apply(change, site.world)
+    assert any("docker stop -t 30 orch-demo-tiny-0" in one.sh for one in script.commands.values())
+
+
+def test_once_stopped_every_rank_is_missing_and_the_stop_is_done(site: Site) -> None:
+    assert site.check("tiny/stop/spark-1") is None
+    assert site.check("tiny/rank/0").summary == "start head orch-demo-tiny-0"
+    head, _ = site.ranks()
+    site.run(head)
+    assert site.check("tiny/rank/0") is None  # whatever the others do: they start at once
+
+
+def test_a_newer_image_of_the_same_name_restarts_the_gang(site: Site) -> None:
+    site.run(*site.ranks())
+    site.world["spark-2"].answers[ReadImage] = replace(IMAGE, id="sha256:" + "b" * 64)
+    assert "runs an older orch-lab/host-tree:latest" in site.check("tiny/stop/spark-1").summary
+
+
+def test_a_rank_that_died_tells_its_last_words(site: Site) -> None:
+    head, worker = site.ranks()
+    site.run(head, state="exited", exit_code=2)
+    site.world["spark-1"].answers[ReadRankLog] = RankLog(
+        True, ("vllm: error: unrecognized arguments: --swap-space 4",), "t"
+    )
+    change = site.check("tiny/rank/0")
+    assert "ended with code 2: its arguments are wrong" in change.summary
+    assert "unrecognized arguments: --swap-space" in change.summary
+    site.run(worker)
+    for step in ("tiny/join", "tiny/answer"):
+        with pytest.raises(Failed) as failed:
+            site.check(step)
+        assert "unrecognized arguments: --swap-space" in failed.value.message
+        assert failed.value.host == "spark-1"
+
+
+def test_a_taken_port_is_refused_with_its_owner(site: Site) -> None:
+    taken = ListeningPort(8000, "0.0.0.0", "nginx", 12)
+    site.world["spark-1"].answers[ReadListening] = (taken, replace(taken, port=22))
+    with pytest.raises(Refused) as refused:
+        site.check("tiny/ports/spark-1")
+    assert "taken: 8000 by nginx (pid 12)" in refused.value.message
+    site.run(site.ranks()[0])
+    assert site.check("tiny/ports/spark-1") is None  # our own rank holds it
+
+
+def test_joining_is_waited_for_and_what_the_ranks_say_is_progress(site: Site) -> None:
+    site.run(*site.ranks())
+    for told in site.world.values():
+        told.answers[ReadRankMark] = False
+    first = site.check("tiny/join")
+    assert first.summary == "the gang is not complete: loading shard 1"
+    site.world["spark-2"].answers[ReadRankLog] = RankLog(True, ("joining",), "t2")
+    assert site.check("tiny/join").progress != first.progress
+    site.world["spark-1"].answers[ReadRankMark] = True
+    assert site.check("tiny/join") is None
+
+
+def test_only_tokens_are_an_answer(site: Site) -> None:
+    site.run(*site.ranks())
+    told = site.world["spark-1"].answers
+    told[Completion] = Answer(0, status=0, why="connection refused")
+    assert site.check("tiny/answer").summary == "loading: loading shard 1"
+    told[Completion] = Answer(0, status=500, why="HTTP 500: boom")
+    assert "no answer yet (HTTP 500: boom)" in site.check("tiny/answer").summary
+    told[Completion] = Answer(0, status=200, why="the stream ended without a token")
+    assert site.check("tiny/answer") is not None
+    told[Completion] = Answer(0, status=404, why="HTTP 404: no such model")
+    with pytest.raises(Failed, match="no such model"):
+        site.check("tiny/answer")
+    told[Completion] = Answer(8, "hello", 200)
+    assert site.check("tiny/answer") is None
+
+
+def test_the_restart_policy_is_set_after_the_answer(site: Site) -> None:
+    site.run(*site.ranks(), restart_policy="no")
+    step = site.steps["tiny/supervise/1"]
+    assert "tiny/answer" in step.needs
+    change = step.check(site.world)
+    assert change is not None
+    assert "from no to on-failure:10" in change.summary
+    script = step.apply(change, site.world)
+    assert list(script.commands) == ["mark", "update"]
+    site.run(*site.ranks())
+    assert step.check(site.world) is None
+
+
+def test_after_means_that_the_other_has_answered(tmp_path: Path) -> None:
+    second = "ll: {profile: lab-llama, hosts: [spark-1, spark-2], port: 8002, after: [tiny]}"
+    site = Site(tmp_path, TINY + "\n" + second)
+    assert "tiny/answer" in site.steps["ll/rank/0"].needs
+    assert "tiny/answer" not in site.steps["tiny/rank/0"].needs
+
+
+def test_weights_that_are_missing_or_unlike_are_refused_by_host(site: Site) -> None:
+    assert site.check("tiny/weights") is None
+    there = site.world["spark-1"].answers[ReadPath]
+    site.world["spark-2"].answers[ReadPath] = replace(there, exists=False, files=0, fingerprint="")
+    with pytest.raises(Refused, match="/models/tiny-llama is missing on spark-2"):
+        site.check("tiny/weights")
+    site.world["spark-2"].answers[ReadPath] = replace(there, fingerprint="g")
+    with pytest.raises(Refused, match="on spark-2 is another than on spark-1"):
+        site.check("tiny/weights")
+    site.world["spark-2"].answers[ReadPath] = replace(there, broken=1)
+    with pytest.raises(Refused, match="links that lead nowhere"):
+        site.check("tiny/weights")
+
+
+def test_an_image_is_pulled_and_one_that_differs_is_pulled_by_digest(site: Site) -> None:
+    absent = Image(IMAGE.reference, False, "", ())
+    site.world["spark-2"].answers[ReadImage] = absent
+    assert site.check("tiny/image/spark-1") is None
+    step = site.steps["tiny/image/spark-2"]
+    change = step.check(site.world)
+    assert change is not None
+    assert change.summary == "pull orch-lab/host-tree:latest"
+    assert b"docker pull orch-lab/host-tree:latest" in _job(step.apply(change, site.world))
+    site.world["spark-2"].answers[Job] = JobState(
+        "image", "running", log_bytes=10, tail="layer 3\n"
+    )
+    watched = step.check(site.world)
+    assert watched is not None
+    assert watched.under_way
+    assert "layer 3" in watched.progress
+    digest_ = "orch-lab/host-tree@sha256:" + "c" * 64
+    site.world["spark-1"].answers[ReadImage] = replace(IMAGE, digests=(digest_,))
+    site.world["spark-2"].answers |= {
+        ReadImage: replace(IMAGE, id="sha256:" + "b" * 64),
+        Job: JobState("image", "absent"),
+    }
+    change = step.check(site.world)
+    assert change is not None
+    assert digest_ in change.summary
+    assert f"docker tag {digest_} {IMAGE.reference}".encode() in _job(
+        step.apply(change, site.world)
+    )
+
+
+def test_an_image_that_can_not_be_had_is_named_with_what_to_type(site: Site) -> None:
+    site.world["spark-2"].answers[ReadImage] = Image(IMAGE.reference, False, "", ())
+    site.world["spark-2"].answers[Job] = JobState("image", "done", rc=1, tail="no such host\n")
+    with pytest.raises(Failed) as failed:
+        site.check("tiny/image/spark-2")
+    assert failed.value.hint == (
+        "ssh spark-1 docker save orch-lab/host-tree:latest | ssh spark-2 docker load"
+    )
+    site.world["spark-1"].answers[ReadImage] = Image(IMAGE.reference, False, "", ())
+    change = site.check("tiny/image/spark-2")
+    assert "the last try failed, exit code 1: no such host" in change.summary
+
+
+def test_an_image_without_ray_is_refused_before_the_start(site: Site) -> None:
+    told = site.world["spark-1"].answers
+    told[ReadPrograms] = None
+    step = site.steps["tiny/programs/spark-1"]
+    change = step.check(site.world)
+    assert change is not None
+    (command,) = step.apply(change, site.world).commands.values()
+    assert "--entrypoint sh orch-lab/host-tree:latest -c" in command.sh
+    assert "-v /usr:/usr:ro" in command.sh
+    told[ReadPrograms] = {"vllm": True, "ray": False, "python3": True}
+    with pytest.raises(Refused) as refused:
+        step.check(site.world)
+    assert "has no ray" in refused.value.message
+    assert "executor: native" in refused.value.hint
+    told[ReadPrograms] = {"vllm": True, "ray": True, "python3": True}
+    assert step.check(site.world) is None
+
+
+def test_too_little_memory_is_refused_with_both_figures(tmp_path: Path) -> None:
+    line = "vl: {profile: qwen3-vl-235b-awq, hosts: [spark-2, spark-3], parallel: {tensor: 2}}"
+    site = Site(tmp_path, line, SPARKS)
+    site.world["spark-2"].answers[ReadMemory] = Memory(128 * 2**30, 90 * 2**30, 0, 0)
+    assert site.steps["vl/memory/spark-2"].check(site.world) is None
+    site.world["spark-2"].answers[ReadMemory] = Memory(128 * 2**30, 80 * 2**30, 0, 0)
+    with pytest.raises(Refused, match=r"vl needs 89\.6 GiB of memory, 80 GiB of 128 GiB"):
+        site.steps["vl/memory/spark-2"].check(site.world)
+
+
+def test_down_takes_what_the_files_know_and_what_they_do_not(site: Site) -> None:
+    head, worker = site.ranks()
+    site.run(head, worker)
+    old = container(replace(worker, deployment="gone", name="orch-demo-gone-0"))
+    site.world["spark-2"].containers[old.name] = old
+    assert set(site.down) == {
+        "down/spark-1",
+        "down/spark-2",
+        "down/tiny/spark-1",
+        "down/tiny/spark-2",
+    }
+    change = site.down["down/spark-2"].check(site.world)
+    assert change is not None
+    assert change.summary == "stop and remove orch-demo-gone-0 (running)"
+    assert site.down["down/spark-1"].check(site.world) is None
+    change = site.down["down/tiny/spark-2"].check(site.world)
+    assert change is not None
+    script = site.down["down/tiny/spark-2"].apply(change, site.world)
+    text = "\n".join(one.sh for one in script.commands.values())
+    assert "docker stop -t 30 orch-demo-tiny-1" in text
+    assert "orch-demo-gone-0" not in text
+    assert "rm -rf /var/lib/orch/ranks/orch-demo-tiny-1" in text
+
+
+def test_down_goes_in_reverse_order(tmp_path: Path) -> None:
+    second = "ll: {profile: lab-llama, hosts: [spark-1, spark-2], port: 8002, after: [tiny]}"
+    site = Site(tmp_path, TINY + "\n" + second)
+    assert site.down["down/tiny/spark-1"].needs == {"down/ll/spark-1", "down/ll/spark-2"}
+    assert site.down["down/ll/spark-1"].needs == frozenset()
+
+
+def _job(script: Script) -> bytes:
+    return b"".join(command.stdin for command in script.commands.values())
+
+
+def test_labels_are_readable_json(site: Site) -> None:
+    for rank in site.ranks():
+        assert json.loads(canonical(rank))["name"] == rank.name
