@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,6 +14,7 @@ from orchestrator.network.environment import (
     rank_devices,
     rank_environment,
 )
+from orchestrator.ranks.local import digest
 from orchestrator.spec.models import Cluster, Deployment, Host, LimitsEntry
 from orchestrator.spec.units import parse_size
 
@@ -33,10 +33,9 @@ def state_folder(host: Host) -> str:
 
 
 def synced_path(cluster: Cluster, host: Host, source: str) -> str:
-    """Where a local file or folder with `sync: true` comes to lie on a host."""
-    mark = hashlib.sha256(source.encode()).hexdigest()[:8]
+    """Where a local file or folder with `sync: true` comes to lie on a host: its content is in the name."""
     name = PurePosixPath(source).name or "root"
-    return f"{state_folder(host)}/sync/{cluster.name}/{mark}-{name}"
+    return f"{state_folder(host)}/sync/{cluster.name}/{digest(source)}-{name}"
 
 
 def gpu_count(cluster: Cluster, deployment: Deployment, host: str) -> int | None:
