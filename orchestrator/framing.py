@@ -31,6 +31,7 @@ NO_SUDO_TEXT = b"orch: no root here: "
 LOCK_WAIT = 30.0  # seconds that a mutating script waits for a ghost of a lost connection
 GRACE = 5  # seconds between TERM and KILL of a command that ran out of its time
 FLOOD_BYTES = 64 * 1024 * 1024  # output beyond this is thrown away while the command still runs
+TOGETHER = 120.0  # seconds that commands may take in all whose frames are sent together
 QUOTES = 200  # bash takes a time for a quoted word that grows with the square of its quotes
 NOISE_BYTES = 1024 * 1024  # what rc files may print before we say that this is no reply
 
@@ -65,7 +66,8 @@ read -r h </proc/sys/kernel/hostname; S=$HOME/.cache/orch/$h; fi
 [ -e "$S/lock" ] || ( umask 022; mkdir -p "$S" && : >>"$S/lock" )
 """
 
-# d: scratch folder; c: the command's text; o, e: its output; x: output was thrown away; n: no root.
+# d: scratch folder; c: the command's text; o, e: its output; x: output was thrown away; n: no root;
+# r: frames to be sent: each write of its own would be a packet of its own.
 _PRELUDE = """
 [ "$m" ] || exit 97
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin LC_ALL=C; export PATH LC_ALL
@@ -87,11 +89,11 @@ E() { r=$3; read -r b _ </proc/uptime
 [ ! -e "$d/x" ] || { f=t; rm -f "$d/x"; }
 [ ! -e "$d/n" ] || { f=n; rm -f "$d/n"; }
 [ "$f" != w ] || r=125
-printf '%s frame %s %s %s %s %s\\n' "$m" "$1" "$r" "$a" "$b" "$f"
-[ ! -s "$d/o" ] || [ "$f" = w ] || tail -c "$2" "$d/o"
-printf '\\n%s err\\n' "$m"
-[ ! -s "$d/e" ] || [ "$f" = w ] || tail -c "$2" "$d/e"
-printf '\\n%s done\\n' "$m"; f=-; return "$r"; }
+{ printf '%s frame %s %s %s %s %s\\n' "$m" "$1" "$r" "$a" "$b" "$f" &&
+{ [ ! -s "$d/o" ] || [ "$f" = w ] || tail -c "$2" "$d/o"; } && printf '\\n%s err\\n' "$m" &&
+{ [ ! -s "$d/e" ] || [ "$f" = w ] || tail -c "$2" "$d/e"; } && printf '\\n%s done\\n' "$m"
+} >>"$d/r" || Z broken
+f=-; return "$r"; }
 q= f=- a=0 b=0
 read -r p _ </proc/self/stat
 { while sleep 0.3 && kill -0 "$p" && [ -d "$d" ]; do
@@ -101,8 +103,14 @@ done; } </dev/null >/dev/null 2>&1 9>&- &
 
 # A reader's shell ends with its client. One that changes the host goes on to its end, and holds the
 # lock: half of a change is worse than all of it, and nobody else gets in before.
-_READS = "trap 'exit 129' HUP INT PIPE TERM\n"
-_MUTATES = "trap : HUP PIPE; trap 'exit 143' INT TERM\n"
+_READS = """
+trap 'exit 129' HUP INT PIPE TERM
+G() { cat "$d/r" || exit 129; true >"$d/r"; }
+"""
+_MUTATES = """
+trap : HUP PIPE; trap 'exit 143' INT TERM
+G() { cat "$d/r"; true >"$d/r"; }
+"""
 
 _LOCK = """
 command -v flock >/dev/null 2>&1 || Z noflock
@@ -178,11 +186,34 @@ def render(
         parts.append(_FEEDS)
     if any(command.sudo for command in commands):
         parts.append(_root(become, marker))
+    last = flushes(script)
     for index, command in enumerate(commands):
         stops = script.stop_on_error and index < len(script.commands)
         parts.append(_line(index, command, become, marker, stops=stops))
-    parts.append("printf '%s end\\n' \"$m\"\n)\n")
+        if last[index] > index or index == len(commands) - 1:
+            continue
+        parts.append("G\n")
+    parts.append('printf \'%s end\\n\' "$m" >>"$d/r"; G\n)\n')
     return "".join(parts).encode(errors="surrogateescape")
+
+
+def flushes(script: Script) -> list[int]:
+    """For each command, the index of the one after which its frame is sent.
+
+    Frames of quick reads travel together; a frame of a change is sent at once, since it may be all
+    that we learn.
+    """
+    last: list[int] = []
+    group: list[int] = []
+    seconds = 0.0
+    for index, command in enumerate(commands_of(script).values()):
+        alone = script.mutates and index < len(script.commands)
+        if group and (alone or seconds + command.timeout > TOGETHER):
+            last += [group[-1]] * len(group)
+            group, seconds = [], 0.0
+        group.append(index)
+        seconds += TOGETHER if alone else command.timeout
+    return last + [group[-1]] * len(group) if group else last
 
 
 def _lock(held: Held | None, lock_wait: float) -> str:

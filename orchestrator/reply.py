@@ -15,6 +15,7 @@ from orchestrator.framing import (
     NO_SUDO_TEXT,
     NOISE_BYTES,
     commands_of,
+    flushes,
 )
 from orchestrator.script import Command, Result, Script
 
@@ -30,6 +31,7 @@ class Reply:
         self.frames = 0
         self._looked = 0
         self._lock_wait = lock_wait if script.mutates else 0.0
+        self._flushes = flushes(script)
         self._timeouts = [command.timeout for command in commands_of(script).values()]
         keeps = sum(2 * command.keep + 512 for command in commands_of(script).values())
         self._limit = keeps + NOISE_BYTES
@@ -52,11 +54,12 @@ class Reply:
             )
 
     def patience(self) -> float:
-        """Seconds within which the next frame must come, from when the last one did."""
+        """Seconds within which the next frames must come, from when the last ones did."""
         slack = 20.0 if self.frames else 40.0 + self._lock_wait  # rc files, a busy host, the lock
-        if self.frames < len(self._timeouts):
-            return math.ceil(self._timeouts[self.frames]) + GRACE + slack
-        return slack
+        if self.frames >= len(self._timeouts):
+            return slack
+        awaited = self._timeouts[self.frames : self._flushes[self.frames] + 1]
+        return sum(math.ceil(one) + GRACE for one in awaited) + slack
 
     def results_so_far(self) -> Mapping[str, Result]:
         """The frames that arrived whole."""
@@ -117,6 +120,8 @@ def _frames(reply: bytes, marker: str, script: Script) -> Iterator[tuple[str, Re
         name, command = commands[following - 1]
         out = reply[line + 1 : middle]
         error = reply[middle + 1 + len(err) : last]
+        if head in out or head in error:
+            return  # a frame that lacks its end
         seconds = float(said[4]) - float(said[3])
         yield name, _result(command, int(said[2]), out, error, seconds, said[5].decode())
         at = last + 1 + len(done)

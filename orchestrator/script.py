@@ -86,6 +86,7 @@ class Script:
     `mutates`: holds the host's flock and compares the lease token inside it.
     `fresh`: over a new connection (netplan confirm).
     `stop_on_error`: commands after the first non-zero exit are not run and have no frame.
+    `once`: holds no lock and yet is never sent a second time when a connection is lost.
     `then`: run after them whatever they did (fresh reads after an apply); never stops.
     """
 
@@ -93,6 +94,7 @@ class Script:
     mutates: bool = False
     fresh: bool = False
     stop_on_error: bool = False
+    once: bool = False
     then: Mapping[str, Command] = field(default_factory=dict)
 
 

@@ -17,10 +17,9 @@ from orchestrator.errors import OrchError
 from orchestrator.plan.build import build
 from orchestrator.plan.decide import Decision, settled
 from orchestrator.plan.show import counts, lines
-from orchestrator.run.aftermath import clean_up, served
-from orchestrator.run.converge import Toolbox, converge, exit_code, survey
-from orchestrator.run.events import Bus, Served
-from orchestrator.run.executor import Outcome
+from orchestrator.run.aftermath import clean_up, served, still_up
+from orchestrator.run.converge import Toolbox, converge, exit_code, survey, worst
+from orchestrator.run.events import Bus
 from orchestrator.run.observers import open_bus
 from orchestrator.run.session import HostApplier, host_leases, host_reader
 from orchestrator.run.world import LiveWorld
@@ -79,10 +78,11 @@ def _driven(
     if dry_run:
         if not site.json:
             show(decision, site.verbose)
-        bus.run_done(1 if decision.problems else 0, text="nothing was changed")
-        return 1 if decision.problems else 0
+        code = worst(decision.problems.values())
+        bus.run_done(code, text="nothing was changed")
+        return code
     if settled(decision):
-        bus.run_done(0, text="nothing to do", served=_served(site, playbook, Outcome()))
+        bus.run_done(0, text="nothing to do", served=served(site.cluster, steps, None))
         return 0
     tools = Toolbox(
         world=world,
@@ -99,30 +99,20 @@ def _driven(
     bus.run_done(
         code,
         hint=found.hint,
-        served=_served(site, playbook, outcome),
+        served=served(site.cluster, steps, outcome),
+        running=still_up(site.cluster, world) if code else (),
         evidence=found.evidence,
-        then=_then(site, playbook, code),
+        then=_then(playbook, code),
     )
     return code
 
 
-def _served(site: Site, playbook: str, outcome: Outcome) -> list[Served]:
-    """Deployments whose answer was seen in this run."""
-    if playbook == "down":
-        return []
-    bad = {
-        one.split("/")[0] for one, state in outcome.states.items() if state in ("failed", "skipped")
-    }
-    names = [name for name in site.cluster.deployments if name not in bad]
-    return served(site.cluster, names)
-
-
-def _then(site: Site, playbook: str, code: int) -> list[str]:
+def _then(playbook: str, code: int) -> list[str]:
+    """What to type next."""
     if code == 0:
         return []
-    if code == 130:
-        return [f"orch {playbook}"]
-    return ["orch runs show last", f"orch {playbook}"]
+    again = f"orch {playbook}" if playbook in ("up", "down") else f"orch run {playbook}"
+    return [again] if code == 130 else ["orch runs show last", again]
 
 
 @contextmanager

@@ -26,15 +26,7 @@ COLOURS = {"error": "red", "warning": "yellow"}
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def check(cluster: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Check the files offline: schema, placement, ports, sizes. Exit 2 if something is wrong."""
-    from orchestrator.spec.resolve import load
-
-    try:
-        loaded: Loaded | None = load(cluster, overrides)
-        findings: tuple[Any, ...] = loaded.findings if loaded else ()
-    except FilesWrong as wrong:
-        if not wrong.findings:
-            raise
-        loaded, findings = None, wrong.findings
+    loaded, findings = _read(cluster, overrides)
     if as_json:
         click.echo(json.dumps(_document(loaded, findings), indent=2, ensure_ascii=False))
     else:
@@ -62,6 +54,35 @@ def schema(name: str | None, folder: Path | None) -> None:
         path = folder / f"{one}.json"
         path.write_text(text(one), encoding="utf-8")
         click.echo(str(path))
+
+
+def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Loaded | None, tuple[Any, ...]]:
+    """What the files say, as far as they can be read, and all that is wrong with them."""
+    from orchestrator.spec.resolve import load
+
+    try:
+        loaded = load(path, overrides)
+        return loaded, (*loaded.findings, *_playbook_findings(loaded))
+    except FilesWrong as wrong:
+        if not wrong.findings:
+            raise
+        return None, wrong.findings
+
+
+def _playbook_findings(loaded: Loaded) -> tuple[Finding, ...]:
+    """What is wrong with playbooks/up.yaml and what is hooked into it; asked where the rest is right."""
+    from orchestrator.cli.playbooks import cluster_playbook
+    from orchestrator.plan.build import build
+    from orchestrator.spec.models import Finding
+
+    if loaded.errors:
+        return ()
+    try:
+        build(loaded.cluster, cluster_playbook(loaded.cluster, "up"))
+    except FilesWrong as wrong:
+        said = tuple(one for one in wrong.findings if isinstance(one, Finding))
+        return said or (Finding(message=str(wrong), suggestion=wrong.hint),)
+    return ()
 
 
 def _show(loaded: Loaded | None, findings: tuple[Finding, ...]) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-import yaml
 
 from orchestrator.errors import FilesWrong
 
 if TYPE_CHECKING:
     from orchestrator.lab.home import Home
+    from orchestrator.lab.layout import Segment, Topology
     from orchestrator.lab.progress import Progress
     from orchestrator.lab.records import Record
     from orchestrator.lab.up import Wish
-
-MOST_INVENTORY = 1024 * 1024  # bytes, as everywhere
 
 name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
@@ -63,59 +61,47 @@ def setup() -> None:
 @json_option
 def up(
     count: int | None,
-    topology: Any,
+    topology: Topology | None,
     name: str,
     folder: Path | None,
     like: Path | None,
     as_json: bool,
 ) -> None:
     """Start a lab and write its inventory."""
+    from orchestrator.lab.like import read
     from orchestrator.lab.up import Wish, bring_up
 
-    wished = read_inventory(like) if like is not None else None
-    if wished is not None and (count or topology):
+    model = read(like) if like is not None else None
+    if model is not None and (count or topology):
         raise FilesWrong(
-            "--like says how many hosts and how they are cabled; leave out --hosts and --topology"
+            "--like says how many hosts and how they are cabled: no --hosts, no --topology"
         )
-    hosts, segments = _shape(wished, count, topology)
-    wish = Wish(name, hosts, segments, folder or Path(".orch/lab") / name, wished)
+    hosts, segments = _shape(count, topology) if model is None else (model.hosts, model.segments)
+    wish = Wish(name, hosts, segments, folder or Path(".orch/lab") / name, model)
     record = bring_up(_home(), wish, _progress())
     _show(record, wish, as_json)
 
 
-def _shape(wished: dict[str, Any] | None, count: int | None, topology: Any) -> Any:
-    from orchestrator.lab.inventory import hosts_of, segments_of
+def _shape(
+    count: int | None, topology: Topology | None
+) -> tuple[tuple[str, ...], tuple[Segment, ...]]:
     from orchestrator.lab.layout import cabling
 
-    if wished is not None:
-        return tuple(hosts_of(wished)), segments_of(wished)
     number = count or 2
     hosts = tuple(f"spark-{index}" for index in range(1, number + 1))
-    return hosts, cabling(
-        hosts, topology or ("pair" if number == 2 else "ring" if number > 2 else "switch")
-    )
-
-
-def read_inventory(path: Path) -> dict[str, Any]:
-    """A user's inventory as plain YAML."""
-    if path.stat().st_size > MOST_INVENTORY:
-        raise FilesWrong(f"{path}: over 1 MiB")
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as wrong:
-        raise FilesWrong(f"{path}: {wrong}") from wrong
-    if not isinstance(data, dict):
-        raise FilesWrong(f"{path}: not an inventory")
-    return data
+    if number == 1 and topology is None:
+        return hosts, ()
+    usual: Topology = "pair" if number == 2 else "ring"
+    return hosts, cabling(hosts, topology or usual)
 
 
 def _show(record: Record, wish: Wish, as_json: bool) -> None:
-    from orchestrator.lab.inventory import not_rehearsed
+    from orchestrator.lab.like import not_rehearsed
     from orchestrator.lab.recipe import recipe
 
     inventory = record.folder / "inventory.yaml"
     hosts = {host.name: host.address for host in record.layout.hosts}
-    missing = [*recipe().not_rehearsed, *not_rehearsed(wish.like or {})]
+    missing = [*recipe().not_rehearsed, *(not_rehearsed(wish.like) if wish.like else [])]
     if as_json:
         shown = {"version": 1, "name": wish.name, "inventory": str(inventory), "hosts": hosts,
                  "not_rehearsed": missing}  # fmt: skip

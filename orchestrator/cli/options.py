@@ -31,8 +31,10 @@ class Site:
         verbose: bool,
         accept_new_host_keys: bool,
         purpose: Purpose,
+        inventory: Path | None = None,
     ) -> None:
         self.path = path
+        self._inventory = inventory
         self.json = json
         self.verbose = verbose
         self._overrides = overrides
@@ -42,8 +44,10 @@ class Site:
 
     @cached_property
     def cluster(self) -> Cluster:
-        from orchestrator.spec.resolve import load_cluster
+        from orchestrator.spec.resolve import load_cluster, load_inventory
 
+        if self._inventory is not None:
+            return load_inventory(self._inventory, self._overrides)
         return load_cluster(self.path, self._overrides, purpose=self._purpose)
 
     @cached_property
@@ -89,28 +93,42 @@ def cluster_options(
     """Adds the shared options to a click command and hands it a `Site` as its first argument."""
     if command is None:
         return functools.partial(cluster_options, purpose=purpose)
-    inner = command
+    files = click.argument("cluster_file", default="cluster.yaml", type=click.Path(path_type=Path))
+    return files(_shared(_with_site(command, purpose)))
 
-    @click.argument("cluster_file", default="cluster.yaml", type=click.Path(path_type=Path))
-    @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE",
-                  help="Override a value of the files for this call, e.g. vl.parallel.pipeline=2.")  # fmt: skip
-    @click.option("--hosts", metavar="A,B", help="Only these hosts (names or groups).")
-    @click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")
-    @click.option("-v", "--verbose", is_flag=True, help="Say more; tracebacks on errors.")
-    @click.option(
-        "--accept-new-host-keys", is_flag=True, help="Trust the key of a host not seen before."
+
+def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for verbs whose arguments are hosts or a command: the files are options then."""
+    cluster = click.option(
+        "-f",
+        "--file",
+        "cluster_file",
+        type=click.Path(path_type=Path),
+        help="Another cluster.yaml.",
     )
-    @functools.wraps(inner)
+    inventory = click.option(
+        "-i", "--inventory", type=click.Path(path_type=Path), help="An inventory without a cluster."
+    )
+    return cluster(inventory(_shared(_with_site(command, "look"))))
+
+
+def _with_site(command: Callable[..., Any], purpose: Purpose) -> Callable[..., Any]:
+    @functools.wraps(command)
     def wrapped(
         *args: Any,
-        cluster_file: Path,
+        cluster_file: Path | None,
         overrides: tuple[str, ...],
         hosts: str | None,
         as_json: bool,
         verbose: bool,
         accept_new_host_keys: bool,
+        inventory: Path | None = None,
         **more: Any,
     ) -> Any:
+        if cluster_file is None:
+            cluster_file = Path("cluster.yaml")
+            if inventory is None and not cluster_file.exists() and Path("inventory.yaml").exists():
+                inventory = Path("inventory.yaml")
         site = Site(
             cluster_file,
             overrides,
@@ -119,10 +137,25 @@ def cluster_options(
             verbose=verbose,
             accept_new_host_keys=accept_new_host_keys,
             purpose=purpose,
+            inventory=inventory,
         )
         try:
-            return inner(site, *args, **more)
+            return command(site, *args, **more)
         finally:
             site.close()
 
     return wrapped
+
+
+def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--accept-new-host-keys", is_flag=True,
+                     help="Trust the key of a host not seen before."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more; tracebacks on errors."),
+        click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md)."),
+        click.option("--hosts", metavar="A,B", help="Only these hosts (names or groups)."),
+        click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE",
+                     help="Override a value of the files for this call, e.g. vl.parallel.pipeline=2."),
+    ):  # fmt: skip
+        command = option(command)
+    return command

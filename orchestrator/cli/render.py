@@ -46,4 +46,7 @@ def _show(host: str, parts: dict[str, Any]) -> None:
             click.echo(f"{name}={value}")
         click.secho("### docker run", fg="blue")
         click.echo(rank["run"])
+        if rank["restart"] != "no":
+            told = f"docker update --restart {rank['restart']} {rank['name']}"
+            click.echo(f"# once the deployment has answered: {told}")
         click.echo()

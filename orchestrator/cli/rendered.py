@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from orchestrator.engines import engine
@@ -35,6 +35,7 @@ def rendered(cluster: Cluster, only: frozenset[str] | None = None) -> dict[str, 
                     "name": rank.name,
                     "env": dict(rank.env) | dict.fromkeys(sorted(rank.secrets), "[secret]"),
                     "files": dict(rank.files),
+                    "restart": rank.restart,
                     "run": runtime(cluster.hosts[rank.host].runtime).describe(rank),
                 }
             )
@@ -42,18 +43,24 @@ def rendered(cluster: Cluster, only: frozenset[str] | None = None) -> dict[str, 
 
 
 def write(found: dict[str, dict[str, Any]], folder: str) -> Iterator[str]:
-    """The same as files: HOST/netplan/40-orch.yaml, HOST/<rank>.sh, HOST/<rank>.env; gives their paths."""
+    """The same as files; gives their paths.
+
+    HOST/40-orch.yaml, and for each rank HOST/RANK/: run.sh, env, and the files that are mounted into it.
+    """
     for host, parts in found.items():
         base = Path(folder) / host
-        base.mkdir(parents=True, exist_ok=True)
         if parts["netplan"]:
             yield _put(base / "40-orch.yaml", parts["netplan"])
         for rank in parts["ranks"]:
             env = "".join(f"{name}={value}\n" for name, value in rank["env"].items())
-            yield _put(base / f"{rank['name']}.env", env)
-            yield _put(base / f"{rank['name']}.sh", rank["run"] + "\n")
+            place = base / rank["name"]
+            yield _put(place / "env", env)
+            yield _put(place / "run.sh", rank["run"] + "\n")
+            for path, text in rank["files"].items():
+                yield _put(place / PurePosixPath(path).name, text)
 
 
 def _put(path: Path, text: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return str(path)

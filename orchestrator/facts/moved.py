@@ -1,4 +1,4 @@
-"""Why here: whether a gang's data goes over the fabric is told by counters around a request, not by settings.
+"""Whether a gang's data goes over the fabric is told by counters around a request, not by settings.
 
 On RoCE a device's counters cover RDMA traffic only, in words of four bytes (kernel:
 Documentation/ABI/stable/sysfs-class-infiniband); a netdev's cover everything else.

@@ -1,4 +1,4 @@
-"""Why here: whether something that orch put on a host is there; its folder may be root's alone."""
+"""Whether something that orch put on a host is there; its folder may be root's alone."""
 
 from __future__ import annotations
 

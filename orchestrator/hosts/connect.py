@@ -25,8 +25,10 @@ from orchestrator.errors import (
 )
 from orchestrator.hosts.keys import SYSTEM_FILE, USER_FILE, KnownKeys, wrong_key
 from orchestrator.spec.models import Ssh
+from orchestrator.spec.units import parse_duration
 
 KEEPALIVE = 15  # seconds
+LOOK_UP = 2.0  # seconds
 DEAD_AFTER = 30  # seconds without an acknowledgement: the connection is gone
 
 # paramiko reports connection errors to the log as well; ours go to the caller, once.
@@ -63,7 +65,7 @@ class Opener:
 
     def open(self, address: str, ssh: Ssh, gateway: Connection | None = None) -> Connection:
         """An open connection. Raises Unreachable or one of its kinds; `host` is for the caller."""
-        timeout = _seconds(ssh.timeout) or self.timeouts.connect
+        timeout = self.timeouts.connect if ssh.timeout is None else parse_duration(ssh.timeout)
         with self.starts:
             connection = self._prepare(address, ssh, gateway, timeout)
             began = time.monotonic()
@@ -82,6 +84,8 @@ class Opener:
                     sock.close()
                 raise
         connection.transport.set_keepalive(KEEPALIVE)
+        # paramiko's reader looks up ten times a second; with hundreds of hosts that is all of a core.
+        connection.transport.sock.settimeout(LOOK_UP)
         return connection
 
     def _prepare(
@@ -196,17 +200,6 @@ def _network(error: OSError, where: str, timeout: float | None = None) -> Unreac
             f"{where} refused the connection", hint="is sshd running there? is the port right?"
         )
     return Unreachable(f"{where}: {error.strerror or error or type(error).__name__}")
-
-
-def _seconds(value: str | int | float | None) -> float | None:
-    """A duration of the files: a number, or one with s, m, h."""
-    if value is None or isinstance(value, int | float):
-        return value
-    unit = {"s": 1, "m": 60, "h": 3600}.get(value[-1:], 0)
-    try:
-        return float(value[:-1]) * unit if unit else float(value)
-    except ValueError as error:
-        raise FilesWrong(f"ssh.timeout: {value} is not a duration") from error
 
 
 def _known_hosts(connection: Connection, ssh: Ssh) -> list[Path]:

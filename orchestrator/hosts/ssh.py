@@ -81,10 +81,12 @@ class _Link:
 
     def close(self) -> None:
         # Wakes paramiko's reader at once; else it is noticed only at its next look.
-        sock = self.connection.connect_kwargs.get("sock")
-        if isinstance(sock, socket.socket):
-            with suppress(OSError):
+        sock = self.transport.sock
+        with suppress(OSError):
+            if isinstance(sock, socket.socket):
                 sock.shutdown(socket.SHUT_RDWR)
+            else:
+                sock.close()  # a jump host's channel, or a ProxyCommand
         self.connection.close()
 
 
@@ -164,7 +166,7 @@ class SshHosts:
                 self._send(host, program, reply, fresh=script.fresh)
                 return reply.results()
             except Lost as lost:
-                if self._closed or last or (lost.sent and script.mutates):
+                if self._closed or last or (lost.sent and (script.mutates or script.once)):
                     raise self._lost(lost, script, reply) from lost
         raise Unreachable("no connection", host=host)
 
@@ -243,8 +245,7 @@ class SshHosts:
         return spec.address, spec.ssh
 
     def _through(self, jump: str, address: str, ssh: Ssh, host: str) -> Any:
-        if jump == host:
-            raise FilesWrong(f"host {host} is its own jump host")
+        self._no_circle(host)
         with self._guard:
             starts = self._jump_starts.setdefault(jump, threading.BoundedSemaphore(STARTS_PER_JUMP))
         try:
@@ -254,6 +255,14 @@ class SshHosts:
             raise type(error)(message, host=host, hint=error.hint) from error
         with starts:
             return self._opener.open(address, ssh, gateway)
+
+    def _no_circle(self, host: str) -> None:
+        """Hosts that jump through each other would wait for each other for ever."""
+        seen = [host]
+        while (jump := self._where(seen[-1])[1].jump) is not None:
+            seen.append(jump)
+            if jump in seen[:-1]:
+                raise FilesWrong(f"jump hosts in a circle: {' → '.join(seen)}")
 
     def _tunnel(self, host: str, request: Request) -> paramiko.Channel:
         self._spec(host)

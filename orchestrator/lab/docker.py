@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import CommandFailed, Failed, FilesWrong
+from orchestrator.errors import CommandFailed, Failed, FilesWrong, Refused
 from orchestrator.lab.command import as_root, remove_tree, run, succeeds, until
 from orchestrator.lab.home import Home
 from orchestrator.lab.progress import last_line
@@ -80,13 +80,22 @@ def machine_engine() -> Docker | None:
         return None
     if os.environ.get("DOCKER_HOST", "unix:").partition(":")[0] != "unix":
         return None
-    plain = Docker()
-    if not plain.answers():
+    found = next((docker for docker in (Docker(), *_with_sudo()) if docker.answers()), None)
+    if found is None:
         return None
-    info = plain.info()
+    info = found.info()
     remote = "Docker Desktop" in str(info.get("OperatingSystem", ""))
     rootless = any("rootless" in str(option) for option in info.get("SecurityOptions") or ())
-    return None if remote or rootless else plain
+    return None if remote or rootless else found
+
+
+def _with_sudo() -> list[Docker]:
+    """The engine of a user who is not in the group docker and may use sudo."""
+    try:
+        prefix = as_root()
+    except Refused:
+        return []
+    return [Docker(prefix=prefix)] if prefix else []
 
 
 def start_own_engine(home: Home) -> Docker:

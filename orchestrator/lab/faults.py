@@ -114,7 +114,7 @@ def power_on(target: Target) -> str:
 
 def reboot(target: Target) -> str:
     before = target.boot_id()
-    target.docker("restart", "--time", "0", target.host.container)
+    target.docker("restart", "-t", "0", target.host.container)
     wait_until_up(target.docker, target.host)
     if target.boot_id() == before:
         raise Failed(f"{target.host.name} answers with the boot id that it had before")

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from orchestrator.errors import FilesWrong
 
 Topology = Literal["pair", "ring", "switch"]
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+LAB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
+HOST_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
 MANAGEMENT = "eth0"
 FIRST_HOST = 11  # 10.77.0.11 is the first host; below it are the bridge and room for the user
 MOST_HOSTS = 200
-MOST_SEGMENTS = 127  # two /24 each out of the lab's /16, after the management network
+MOST_NETWORKS = 255  # a /24 each out of the lab's /16, after the management network
 
 # how the two functions of each QSFP port are named on a DGX Spark (NVIDIA/dgx-spark-playbooks)
-SPARK_PORTS: dict[str, tuple[str, str]] = {
+Ports = Mapping[str, Mapping[str, tuple[str, ...]]]  # host: port: netdevs of its halves
+SPARK_PORTS: dict[str, tuple[str, ...]] = {
     "p0": ("enp1s0f0np0", "enP2p1s0f0np0"),
     "p1": ("enp1s0f1np1", "enP2p1s0f1np1"),
 }
@@ -106,57 +108,72 @@ def cabling(hosts: Sequence[str], topology: Topology) -> tuple[Segment, ...]:
         return tuple(
             Segment((End(a, "p0"), End(b, "p1"))) for a, b in zip(hosts, following, strict=True)
         )
+    if count < 2:
+        raise FilesWrong("a switch joins 2 hosts or more")
     return (Segment(tuple(End(host, "p0") for host in hosts), switch="s1"),)
 
 
-def netdevs(port: str) -> tuple[str, str]:
-    """The two netdevs of a port."""
-    if port in SPARK_PORTS:
-        return SPARK_PORTS[port]
-    raise FilesWrong(f"a lab host has no port {port}", hint=f"its ports: {', '.join(SPARK_PORTS)}")
-
-
 def lay_out(
-    name: str, hosts: Sequence[str], segments: Sequence[Segment], base: ipaddress.IPv4Network
+    name: str,
+    hosts: Sequence[str],
+    segments: Sequence[Segment],
+    base: ipaddress.IPv4Network,
+    ports: Ports | None = None,
 ) -> Layout:
     """Give every host and every cable half its network, address and interface name."""
-    _check(name, hosts, segments)
-    octets = list(base.subnets(new_prefix=24))
-    management = Network(f"orch-{name}-mgmt", str(octets[0]), 1500)
-    networks = [management]
+    ports = ports or dict.fromkeys(hosts, SPARK_PORTS)
+    _check(name, hosts, segments, ports)
+    octets = base.subnets(new_prefix=24)
+    subnet = next(octets)
+    networks = [Network(f"orch-{name}-mgmt", str(subnet), 1500)]
     nics = {
-        host: [Nic(MANAGEMENT, management.name, str(octets[0][FIRST_HOST + index]))]
+        host: [Nic(MANAGEMENT, networks[0].name, str(subnet[FIRST_HOST + index]))]
         for index, host in enumerate(hosts)
     }
-    for number, segment in enumerate(segments):
-        for half in (0, 1):
-            subnet = octets[1 + 2 * number + half]
-            network = Network(f"orch-{name}-c{number + 1}h{half + 1}", str(subnet), 9000)
-            networks.append(network)
+    for number, segment in enumerate(segments, start=1):
+        for half in range(min(len(ports[end.host][end.port]) for end in segment.ends)):
+            subnet = _next_subnet(octets)
+            networks.append(Network(f"orch-{name}-c{number}h{half + 1}", str(subnet), 9000))
             for end in segment.ends:
                 address = str(subnet[FIRST_HOST + hosts.index(end.host)])
-                nics[end.host].append(Nic(netdevs(end.port)[half], network.name, address, end))
+                netdev = ports[end.host][end.port][half]
+                nics[end.host].append(Nic(netdev, networks[-1].name, address, end))
     made = tuple(LabHost(host, f"orch-{name}-{host}", tuple(nics[host])) for host in hosts)
     return Layout(name, str(base), made, tuple(networks), tuple(segments))
 
 
-def _check(name: str, hosts: Sequence[str], segments: Sequence[Segment]) -> None:
-    for word in (name, *hosts):
-        if not NAME.fullmatch(word):
-            raise FilesWrong(
-                f"{word!r} can't name a lab or a lab host",
-                hint="lower-case letters, digits and dashes; 40 at most",
-            )
+def _next_subnet(octets: Iterator[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+    try:
+        return next(octets)
+    except StopIteration:
+        raise FilesWrong(f"a lab has at most {MOST_NETWORKS} cable halves") from None
+
+
+def _check(name: str, hosts: Sequence[str], segments: Sequence[Segment], ports: Ports) -> None:
+    if not LAB_NAME.fullmatch(name):
+        raise FilesWrong(
+            f"{name!r} can't name a lab", hint="lower-case letters, digits and dashes; 30 at most"
+        )
+    for host in hosts:
+        if not HOST_NAME.fullmatch(host):
+            raise FilesWrong(f"{host!r} can't name a lab host")
     if not 1 <= len(hosts) <= MOST_HOSTS:
         raise FilesWrong(f"a lab has 1 to {MOST_HOSTS} hosts, not {len(hosts)}")
     if len(set(hosts)) != len(hosts):
         raise FilesWrong("two hosts of a lab have the same name")
-    if len(segments) > MOST_SEGMENTS:
-        raise FilesWrong(f"a lab has at most {MOST_SEGMENTS} cables, not {len(segments)}")
+    _check_ends(hosts, segments, ports)
+
+
+def _check_ends(hosts: Sequence[str], segments: Sequence[Segment], ports: Ports) -> None:
     used: set[End] = set()
     for end in (end for segment in segments for end in segment.ends):
         if end.host not in hosts:
             raise FilesWrong(f"{end}: the lab has no host {end.host}")
+        if end.port not in ports[end.host]:
+            known = ", ".join(ports[end.host]) or "none"
+            raise FilesWrong(f"{end}: the host has no port {end.port}", hint=f"its ports: {known}")
+        if MANAGEMENT in ports[end.host][end.port]:
+            raise FilesWrong(f"{end} is {MANAGEMENT}, which a lab host has its management on")
         if end in used:
             raise FilesWrong(f"{end}: two cables in one port")
         used.add(end)

@@ -18,7 +18,6 @@ class Record:
 
     layout: Layout
     folder: Path
-    like: str = ""
     complete: bool = False
     faults: dict[str, list[str]] = field(default_factory=dict)  # host: what is broken
 
@@ -26,7 +25,6 @@ class Record:
         return {
             "layout": self.layout.as_json(),
             "folder": str(self.folder),
-            "like": self.like,
             "complete": self.complete,
             "faults": self.faults,
         }
@@ -51,7 +49,6 @@ def load(home: Home, name: str) -> Record | None:
         return Record(
             from_json(data["layout"]),
             Path(data["folder"]),
-            data["like"],
             data["complete"],
             data["faults"],
         )

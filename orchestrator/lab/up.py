@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from orchestrator.errors import Failed, OrchError, Refused
-from orchestrator.lab import inventory, records
+from orchestrator.lab import inventory, like, records
 from orchestrator.lab.command import run
 from orchestrator.lab.docker import Docker
-from orchestrator.lab.down import remove
+from orchestrator.lab.down import WRITTEN, remove
 from orchestrator.lab.home import Home
 from orchestrator.lab.host import (
     LABEL,
@@ -43,7 +42,7 @@ class Wish:
     hosts: tuple[str, ...]
     segments: tuple[Segment, ...]
     folder: Path
-    like: dict[str, Any] | None = None
+    like: like.Model | None = None
 
 
 def bring_up(home: Home, wish: Wish, progress: Progress) -> records.Record:
@@ -75,15 +74,23 @@ def _keep(home: Home, known: records.Record, wish: Wish, progress: Progress) -> 
             f"lab {wish.name} is there already, with other hosts or cables",
             hint=f"orch lab down --name {wish.name}, or another --name for this one",
         )
+    gone = [name for name in WRITTEN if not (known.folder / name).exists()]
+    if gone:
+        raise Refused(
+            f"lab {wish.name} is there, but {', '.join(gone)} is gone from {known.folder}",
+            hint=f"orch lab down --name {wish.name}, then up again",
+        )
     docker = engine_of(home, wish.name)
-    running = set(
-        docker.lines("ps", "--filter", f"label={LABEL}={wish.name}", "--format", "{{.Names}}")
-    )
+    label = ("--filter", f"label={LABEL}={wish.name}")
+    running = set(docker.lines("ps", *label, "--format", "{{.Names}}"))
     for host in known.layout.hosts:
         if host.container not in running:
             progress.note(f"{host.name} is off: starting it")
             docker("start", host.container)
+            off = known.faults.get(host.name, [])
+            known.faults[host.name] = [what for what in off if what != "power-off"]
         wait_until_up(docker, host)
+    records.save(home, known)
     progress.note(f"lab {wish.name} is up already")
     return known
 
@@ -91,13 +98,13 @@ def _keep(home: Home, known: records.Record, wish: Wish, progress: Progress) -> 
 def _claim(home: Home, docker: Docker, wish: Wish) -> records.Record:
     """Choose networks that nobody uses, and write them down before anything is made."""
     with home.lock("networks"):
-        taken = [*machine_networks(), *docker_networks(docker), *inventory_pools(wish)]
+        pools = [inventory.POOL] if wish.like is None else wish.like.networks
+        taken = [*machine_networks(), *docker_networks(docker), *pools]
         others = (records.load(home, name) for name in records.names(home))
         taken += [other.layout.base for other in others if other is not None]
-        layout = lay_out(wish.name, wish.hosts, wish.segments, free_base(taken))
-        record = records.Record(
-            layout, wish.folder.absolute(), like="" if wish.like is None else "yes"
-        )
+        ports = None if wish.like is None else wish.like.ports
+        layout = lay_out(wish.name, wish.hosts, wish.segments, free_base(taken), ports)
+        record = records.Record(layout, wish.folder.absolute())
         records.save(home, record)
     return record
 
@@ -117,10 +124,6 @@ def docker_networks(docker: Docker) -> list[str]:
         for config in (network.get("IPAM") or {}).get("Config") or []
     ]
     return [str(config["Subnet"]) for config in configs if "Subnet" in config]
-
-
-def inventory_pools(wish: Wish) -> list[str]:
-    return [inventory.pool_of(wish.like or {})]
 
 
 def _build(
@@ -182,9 +185,5 @@ def write_files(record: records.Record, wish: Wish, user: KeyPair, own: dict[str
     (folder / f"{inventory.KEY}.pub").write_text(user.public)
     lines = [known_hosts_line(host.address, own[host.name]) for host in layout.hosts]
     (folder / inventory.KNOWN_HOSTS).write_text("".join(lines))
-    made = (
-        inventory.document(layout)
-        if wish.like is None
-        else inventory.rehearsal_of(wish.like, layout)
-    )
+    made = inventory.document(layout) if wish.like is None else like.rehearsal(wish.like, layout)
     (folder / "inventory.yaml").write_text(inventory.text(layout.name, made))

@@ -93,11 +93,11 @@ def conflicts(
         if reason:
             refused.append(reason)
         taken.update(claim.path for claim in claims[one.netdev])
+    if refused:
+        return Claims(matched, (), tuple(refused))
     # a file that is taken over gives up all of our interfaces, those too that it sets as we would
     given_up = {netdev for netdev in matched if taken & {claim.path for claim in claims[netdev]}}
     matched = {netdev: one for netdev, one in matched.items() if netdev not in given_up}
-    if refused:
-        return Claims(matched, (), tuple(refused))
     moved = [claim for each in claims.values() for claim in each if claim.path in taken]
     return Claims(matched, tuple(_adopted(documents, path, moved) for path in sorted(taken)), ())
 
@@ -168,7 +168,7 @@ def _hits(ident: str, body: Mapping[str, Any], network: Network) -> set[str]:
     renamed = {str(body["set-name"])} if body.get("set-name") else set()
     match = body.get("match")
     if match is None:
-        return {ident, _passed_through(body)} | renamed
+        return {ident} | _passed_through(body) | renamed
     if not isinstance(match, dict):
         return set(network.netdevs) | renamed
     return renamed | {
@@ -176,12 +176,12 @@ def _hits(ident: str, body: Mapping[str, Any], network: Network) -> set[str]:
     }
 
 
-def _passed_through(body: Mapping[str, Any]) -> str:
+def _passed_through(body: Mapping[str, Any]) -> set[str]:
     """The interface that a NetworkManager profile names where netplan has no key for it."""
     try:
-        return str(body["networkmanager"]["passthrough"]["connection.interface-name"])
+        return {str(body["networkmanager"]["passthrough"]["connection.interface-name"])}
     except (KeyError, TypeError):
-        return ""
+        return set()
 
 
 def _could_match(match: Mapping[str, Any], netdev: Netdev) -> bool:

@@ -250,20 +250,12 @@ def _deployment(
     return DeploymentStatus(
         deployment.name,
         deployment.profile.served_name or deployment.profile.model,
-        url_of(cluster, deployment),
+        cluster.url(deployment),
         state,
         reply.answered if reply else None,
         reply.why if reply else "",
         ranks,
     )
-
-
-def url_of(cluster: Cluster, deployment: Deployment) -> str:
-    """Where people ask it: the advertised address, or its head's."""
-    host = cluster.hosts[deployment.head]
-    address = deployment.endpoint.advertise or ("127.0.0.1" if host.local else host.address)
-    shown = f"[{address}]" if ":" in address else address
-    return f"http://{shown}:{deployment.port}"
 
 
 def _strangers(cluster: Cluster, at: Seen, wanted: set[tuple[str, str]]) -> Iterator[Stranger]:

@@ -23,12 +23,10 @@ class Decision:
 
 def first_reads(steps: Mapping[str, Step]) -> frozenset[tuple[str, Query[Any]]]:
     """What one script per host can answer before anything is decided (HTTP is asked only when needed)."""
-    return frozenset(
-        (host, query)
-        for step in steps.values()
-        for host, query in step.reads
-        if not isinstance(query.ask(), Request)
-    )
+    reads = frozenset().union(*(step.reads for step in steps.values()))
+    # Most queries are the same on every host; each is asked what it is once.
+    by_http = {query for query in {one for _, one in reads} if isinstance(query.ask(), Request)}
+    return frozenset(read for read in reads if read[1] not in by_http)
 
 
 def decide(steps: Mapping[str, Step], world: World) -> Decision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +21,8 @@ from orchestrator.spec.units import parse_size
 
 ROOT_STATE = "/var/lib/orch"
 USER_STATE = "~/.local/state/orch"
+# llama.cpp is given the first part, and finds the others beside it
+PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 RESTART = "on-failure:10"  # the field notes' figure: seeds 001, "Auto-Restart on Failure"
 
 
@@ -101,7 +104,8 @@ def _model_mount(deployment: Deployment) -> Iterator[Mount]:
     targets = [PurePosixPath(entry.to) for entry in profile.mounts]
     model = PurePosixPath(profile.model)
     if model.is_absolute() and not any(model.is_relative_to(target) for target in targets):
-        yield Mount(profile.model, profile.model, read_only=True)
+        source = str(model.parent if PART.search(model.name) else model)  # its parts lie beside it
+        yield Mount(source, source, read_only=True)
 
 
 def environment(

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from orchestrator.contracts import Hosts, Step
+from orchestrator.errors import OrchError
 from orchestrator.plan.graph import ordered
 from orchestrator.run.converge import Aftermath, Toolbox, survey
-from orchestrator.run.events import Served
+from orchestrator.run.events import Running, Served
 from orchestrator.run.evidence import gather
 from orchestrator.run.executor import Executor, Outcome
 from orchestrator.run.journal import runs_folder
+from orchestrator.run.world import LiveWorld
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.down import down_steps
+from orchestrator.steps.gang import ours
 
 
 def clean_up(
@@ -40,7 +43,9 @@ def clean_up(
 
 
 def failed_starts(cluster: Cluster, steps: Mapping[str, Step], outcome: Outcome) -> Iterable[str]:
-    """Deployments of which this run started a rank and which then failed."""
+    """Deployments of which this run started a rank and which then failed. An interrupted start goes on."""
+    if outcome.interrupted:
+        return []
     started = {steps[one].scope for one in outcome.changed if "/rank/" in one}
     failed = {steps[one].scope for one in outcome.errors}
     lost = {steps[one].scope for one, state in outcome.states.items() if state == "skipped"}
@@ -62,13 +67,37 @@ def _take_down(cluster: Cluster, scope: str, tools: Toolbox) -> None:
     ).run()
 
 
-def served(cluster: Cluster, names: Iterable[str]) -> list[Served]:
-    """How to ask the deployments that answered."""
+def served(cluster: Cluster, steps: Mapping[str, Step], outcome: Outcome | None) -> list[Served]:
+    """How to ask the deployments whose answer was seen; `outcome` None: all was as it should be."""
     found = []
-    for name in names:
-        deployment = cluster.deployments[name]
-        host = cluster.hosts[deployment.head]
-        address = deployment.endpoint.advertise or ("127.0.0.1" if host.local else host.address)
-        model = deployment.profile.served_name or deployment.profile.model
-        found.append(Served(name, f"http://{address}:{deployment.port}", model))
+    for name, deployment in cluster.deployments.items():
+        answer = f"{name}/answer"
+        fine = outcome is None or outcome.states.get(answer) in ("changed", "unchanged")
+        if answer not in steps or not fine:
+            continue
+        key = deployment.profile.api_key
+        found.append(
+            Served(
+                name,
+                cluster.url(deployment),
+                deployment.profile.served_name or deployment.profile.model,
+                key=f"${key.env}" if key is not None and key.env else "",
+            )
+        )
+    return found
+
+
+def still_up(cluster: Cluster, world: LiveWorld) -> list[Running]:
+    """Ranks that ran when their hosts were last read."""
+    found = []
+    for host in cluster.hosts:
+        try:
+            containers = world[host].get(ours(cluster, host))
+        except OrchError:
+            continue
+        found += [
+            Running(one.labels.get("orch.deployment", ""), host, one.name)
+            for one in containers
+            if one.state == "running"
+        ]
     return found

@@ -6,13 +6,13 @@ The lease, the hosts, the observers come in as arguments: this file knows their 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.contracts import Step
-from orchestrator.errors import Unreachable
+from orchestrator.errors import OrchError, Unreachable
 from orchestrator.knowledge import Cause
 from orchestrator.plan.decide import Decision, decide, first_reads
 from orchestrator.run.events import Bus
@@ -119,13 +119,13 @@ def _execute(steps: Mapping[str, Step], decision: Decision, tools: Toolbox) -> O
 
 
 def exit_code(outcome: Outcome) -> int:
-    """The worst of what happened, as design §7 numbers it."""
-    if outcome.interrupted:
-        return 130
-    codes = {error.exit_code for error in outcome.errors.values()}
-    if not codes:
-        return 0
-    for code in (2, 5, 4, 3):
-        if codes == {code}:
-            return code
-    return 3 if any(isinstance(e, Unreachable) for e in outcome.errors.values()) else 1
+    """How a run ended, as design §7 numbers it."""
+    return 130 if outcome.interrupted else worst(outcome.errors.values())
+
+
+def worst(errors: Iterable[OrchError]) -> int:
+    """One exit code for many errors: theirs if they agree, else unreachable before the others."""
+    codes = {error.exit_code for error in errors}
+    if len(codes) <= 1:
+        return next(iter(codes), 0)
+    return Unreachable.exit_code if Unreachable.exit_code in codes else 1

@@ -22,6 +22,7 @@ from orchestrator.run.lease import (
     Holder,
     LeaseState,
     acquire,
+    break_lease,
     last_line,
     parse_lease,
     release,
@@ -144,21 +145,53 @@ class Leases:
     def _run(
         self, names: list[str], command: Sh, reads: Mapping[str, Union] | None = None
     ) -> Iterator[tuple[str, Mapping[str, Result] | OrchError]]:
-        """The command on each host: as root, or as the account itself where root can't be had."""
-        for root in (True, False):
-            scripts = {
-                host: Script(
-                    {"lease": Command(command, sudo=root, timeout=2 * WAIT)},
-                    then=reads[host].commands if reads else {},
-                )
-                for host in names
-                if (host not in self._rootless) == root
-            }
-            for host, outcome in run_all(self._hosts, scripts).items():
-                if root and not isinstance(outcome, OrchError) and no_sudo(outcome["lease"]):
-                    self._rootless.add(host)
-                else:
-                    yield host, outcome
+        return as_root_or_self(self._hosts, names, command, reads, self._rootless)
+
+
+def as_root_or_self(
+    hosts: Hosts,
+    names: Iterable[str],
+    command: Sh,
+    reads: Mapping[str, Union] | None = None,
+    rootless: set[str] | None = None,
+) -> Iterator[tuple[str, Mapping[str, Result] | OrchError]]:
+    """A lease command on each host: as root, or as the account itself where root can't be had."""
+    rootless = set() if rootless is None else rootless
+    names = list(names)
+    for root in (True, False):
+        scripts = {
+            host: Script(
+                {"lease": Command(command, sudo=root, timeout=2 * WAIT)},
+                then=reads[host].commands if reads else {},
+            )
+            for host in names
+            if (host not in rootless) == root
+        }
+        for host, outcome in run_all(hosts, scripts).items():
+            if root and not isinstance(outcome, OrchError) and no_sudo(outcome["lease"]):
+                rootless.add(host)
+            else:
+                yield host, outcome
+
+
+def break_all(
+    hosts: Hosts, names: Iterable[str], by: str, reason: str
+) -> Mapping[str, LeaseState | OrchError | None]:
+    """Break the leases of these hosts; what each was, None where there was none."""
+    found: dict[str, LeaseState | OrchError | None] = {}
+    for host, outcome in as_root_or_self(hosts, names, break_lease(by, reason)):
+        if isinstance(outcome, OrchError):
+            found[host] = outcome
+            continue
+        result = outcome["lease"]
+        try:
+            found[host] = parse_lease(result)
+            if result.rc != 0:
+                found[host] = Failed(f"its lease stays: {last_line(result)}", host=host)
+        except OrchError as error:
+            error.host = host
+            found[host] = error
+    return found
 
 
 def locked(host: str, lease: LeaseState) -> Locked:

@@ -26,6 +26,7 @@ def check(cluster: Cluster, *, links: bool = True) -> tuple[Finding, ...]:
         gpus.conflicts,
         gpus.memory,
         sizes.check,
+        _mounts,
         _order,
         _engines,
     ]
@@ -65,6 +66,19 @@ def _listens(one: Deployment) -> Iterator[tuple[str, int]]:
     if one.profile.rpc_port is not None:
         for host in one.hosts[1:]:
             yield host, one.profile.rpc_port
+
+
+def _mounts(cluster: Cluster) -> Iterator[Finding]:
+    """A relative path means nothing on a host, and docker would make a volume of it."""
+    for one in cluster.deployments.values():
+        for index, mount in enumerate(one.profile.mounts):
+            relative = "/" in mount.from_ and not mount.from_.startswith(("/", "~"))
+            if relative and not mount.sync:
+                yield Finding(
+                    path=f"profiles.{one.profile.name}.mounts.{index}.from",
+                    message=f"{mount.from_[:200]!r} is neither a path on the hosts nor a volume",
+                    suggestion="sync: true brings a local file along",
+                )
 
 
 def _order(cluster: Cluster) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ Users = Mapping[tuple[str, int], list[Deployment]]
 def used(host: Host, deployment: Deployment) -> tuple[int, ...] | None:
     """Indices of the GPUs that a deployment takes on a host; None: all that there are."""
     if isinstance(deployment.gpus, tuple):
-        return deployment.gpus
+        return tuple(dict.fromkeys(deployment.gpus))
     listed = gpu_indices(host)
     if deployment.gpus == "all":
         return listed
@@ -149,6 +149,8 @@ def _absent(cluster: Cluster) -> Iterator[Finding]:
     for one in cluster.deployments.values():
         for name in one.hosts:
             listed = gpu_indices(cluster.hosts[name])
+            if isinstance(one.gpus, tuple) and len(set(one.gpus)) < len(one.gpus):
+                yield Finding(path=f"deployments.{one.origin}.gpus", message="a GPU is named twice")
             if listed is None or one.gpus == "all":
                 continue
             if isinstance(one.gpus, tuple):

@@ -129,6 +129,13 @@ def _built(
         return None
     base = inventory.path.parent.absolute()
     ports: dict[str, PortSpec] = {**kind.ports, **(entry.ports or {})}
+    management = entry.management if entry.management is not None else kind.management
+    netdevs = [*management, *(half.netdev for port in ports.values() for half in port.halves)]
+    twice = next((one for one in netdevs if netdevs.count(one) > 1), None)
+    if twice is not None:
+        message = f"the interface {twice} has two places among management and ports"
+        files.add(inventory, ("hosts", name), message)
+        return None
     return Host(
         name=name,
         kind=kind,
@@ -140,7 +147,7 @@ def _built(
         become_password=_secret(entry.become_password, base),
         models=entry.models or DEFAULT_MODELS,
         ports=ports,
-        management=entry.management if entry.management is not None else kind.management,
+        management=management,
         prepare=_prepare(kind.prepare, entry.prepare),
         install_packages=bool(entry.install_packages),
         env={key: str(value) for key, value in (entry.env or {}).items()},
@@ -176,6 +183,16 @@ def _prepare(kind: Prepare, entry: PrepareEntry | None) -> Prepare:
 def _check_jumps(files: Files, inventory: Inventory, hosts: Mapping[str, Host]) -> None:
     """A jump host of this inventory must not need itself to be reached."""
     for name in hosts:
+        word = hosts[name].ssh.jump
+        meant = shape.close(word, hosts) if word and word not in hosts and "@" not in word else None
+        if meant is not None:
+            files.add(
+                inventory,
+                ("hosts", name, "ssh", "jump"),
+                f"{word!r} is no host of this inventory; ssh's own configuration is asked for it",
+                f"did you mean {meant!r}?",
+                severity="warning",
+            )
         seen = [name]
         jump = hosts[name].ssh.jump
         while jump is not None and jump in hosts and jump not in seen:

@@ -6,11 +6,13 @@ expression language: `when` names a predicate of plan/predicates.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from orchestrator.errors import FilesWrong
 from orchestrator.spec.models import Duration, Name, Strict
 
 
@@ -78,14 +80,38 @@ def hooked(
     before: Mapping[str, Sequence[PlaybookFile]],
     after: Mapping[str, Sequence[PlaybookFile]],
 ) -> PlaybookFile:
-    """The playbook with other playbooks' stages put in before and after named stages."""
+    """The playbook with other playbooks' stages put in before and after named stages.
+
+    What is put in comes into the way of what is there: a stage waits for all that was put before it, and who
+    needs a stage by name also waits for what was put after it.
+    """
     stages: list[StageEntry] = []
+    followed: dict[str, tuple[str, ...]] = {}  # stage → those that were put after it
     for entry in playbook.stages:
-        for extra in before.get(entry.id, ()):
-            stages.extend(extra.stages)
-        stages.append(entry)
-        for extra in after.get(entry.id, ()):
-            stages.extend(extra.stages)
+        previous = (stages[-1].id,) if stages else ()
+        wanted = previous if entry.needs is None else entry.needs
+        ahead = _chain(before.get(entry.id, ()), wanted)
+        behind = _chain(after.get(entry.id, ()), (entry.id,))
+        needs = [*wanted, *(one for need in wanted for one in followed.get(need, ())), *_ids(ahead)]
+        stages += [*ahead, entry.model_copy(update={"needs": tuple(dict.fromkeys(needs))}), *behind]
+        followed[entry.id] = _ids(behind)
+    for name, count in Counter(_ids(stages)).items():
+        if count > 1:
+            raise FilesWrong(
+                f"hooks: two stages are called {name!r}", hint="give one of them another `name`"
+            )
     return PlaybookFile(
         version=1, name=playbook.name, description=playbook.description, stages=tuple(stages)
     )
+
+
+def _chain(books: Sequence[PlaybookFile], needs: tuple[Name, ...] | None) -> list[StageEntry]:
+    """The stages of some playbooks, one after the other; the first has these needs if it says none."""
+    stages = [stage for book in books for stage in book.stages]
+    if stages and stages[0].needs is None:
+        stages[0] = stages[0].model_copy(update={"needs": needs})
+    return stages
+
+
+def _ids(stages: Sequence[StageEntry]) -> tuple[str, ...]:
+    return tuple(stage.id for stage in stages)

@@ -1,4 +1,4 @@
-"""Why here: on unified memory the page cache stands where the model is to go; older engines count it as used."""
+"""On unified memory the page cache stands where the model is to go; older engines count it as used."""
 
 from __future__ import annotations
 

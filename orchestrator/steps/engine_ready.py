@@ -1,4 +1,4 @@
-"""Why here: a rank needs a container engine that answers us, has room, and can hand out GPUs."""
+"""A rank needs a container engine that answers us, has room, and can hand out GPUs."""
 
 from __future__ import annotations
 

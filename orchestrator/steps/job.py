@@ -1,4 +1,4 @@
-"""Why here: work that takes minutes (install, pull, copy) must outlive the connection that started it.
+"""Work that takes minutes (install, pull, copy) must outlive the connection that started it.
 
 A job runs detached on its host, named by step and content, not by run: a dead laptop does not kill it, the
 next run finds it under way and watches it. Root's jobs are transient systemd units (`orch-job-NAME`), others

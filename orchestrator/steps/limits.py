@@ -1,4 +1,4 @@
-"""Why here: RDMA pins memory; a session with 8 MiB of it can register nothing, and Ray runs out of files."""
+"""RDMA pins memory; a session with 8 MiB of it can register nothing, and Ray runs out of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why here: weights are tens of gigabytes: in a container's overlay or in memory they fill what they must not."""
+"""Weights are tens of gigabytes: in a container's overlay or in memory they fill what they must not."""
 
 from __future__ import annotations
 

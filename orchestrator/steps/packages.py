@@ -1,4 +1,4 @@
-"""Why here: links are tested and weights are copied with tools that a fresh host lacks."""
+"""Links are tested and weights are copied with tools that a fresh host lacks."""
 
 from __future__ import annotations
 

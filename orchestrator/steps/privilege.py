@@ -1,4 +1,4 @@
-"""Why here: hosts whose network is ours to set need root; found out before anything else was done."""
+"""Hosts whose network is ours to set need root; found out before anything else was done."""
 
 from __future__ import annotations
 

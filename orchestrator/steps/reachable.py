@@ -1,4 +1,4 @@
-"""Why here: the first gate: each host tells who it is, and its clock is right; leases and logs rely on that."""
+"""The first gate: each host tells who it is, and its clock is right; leases and logs rely on that."""
 
 from __future__ import annotations
 

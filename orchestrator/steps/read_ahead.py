@@ -1,4 +1,4 @@
-"""Why here: weights are read through mmap, page by page: a small read-ahead makes that several times slower."""
+"""Weights are read through mmap, page by page: a small read-ahead makes that several times slower."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why here: what preparation steps share: which hosts they are for, and that root's rights are there."""
+"""What preparation steps share: which hosts they are for, and that root's rights are there."""
 
 from __future__ import annotations
 

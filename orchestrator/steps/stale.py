@@ -1,4 +1,4 @@
-"""Why here: what is left of our own: ranks whose deployment is gone from the files, and ranks that ended."""
+"""What is left of our own: ranks whose deployment is gone from the files, and ranks that ended."""
 
 from __future__ import annotations
 

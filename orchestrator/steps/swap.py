@@ -1,4 +1,4 @@
-"""Why here: on unified memory the model's own pages would be swapped out, and thrashing freezes the host."""
+"""On unified memory the model's own pages would be swapped out, and thrashing freezes the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why here: a container of the user's that holds the GPU or the port, and that the files name to be moved aside."""
+"""A container of the user's that holds the GPU or the port, and that the files name to be moved aside."""
 
 from __future__ import annotations
 

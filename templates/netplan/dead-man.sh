@@ -26,6 +26,7 @@ etc=/etc/netplan
 run=/run
 boot_unit=orch-netplan-revert.service
 wanted=/etc/systemd/system/multi-user.target.wants/$boot_unit
+udev_rules=udev/rules.d/90-netplan.rules
 settle=20 # seconds that an interface gets to show its addresses
 
 say() { printf '%s\n' "$*"; }
@@ -78,13 +79,16 @@ managed() { # netdev → what networkd says of it
 
 netdevs() { cut -d' ' -f1 "$1/expect" | sort -u; }
 
-as_expected() { # folder → true if every interface has its MTU and addresses; says what is missing
+missing() { # netdev mtu address → what it lacks of these; nothing if all is there
+    [ -e "/sys/class/net/$1" ] || { say "no netdev $1"; return; }
+    now=$(cat "/sys/class/net/$1/mtu")
+    [ "$now" = "$2" ] || { say "$1 has MTU $now, not $2"; return; }
+    [ "$3" = - ] || addresses "$1" | grep -qF "inet $3 " || say "$1 has no $3"
+}
+
+lacking() { # folder [netdev] → what its interfaces, or this one, lack
     while read -r netdev mtu address; do
-        [ -e "/sys/class/net/$netdev" ] || { say "no netdev $netdev"; return 1; }
-        now=$(cat "/sys/class/net/$netdev/mtu")
-        [ "$now" = "$mtu" ] || { say "$netdev has MTU $now, not $mtu"; return 1; }
-        [ "$address" = - ] && continue
-        addresses "$netdev" | grep -qF "inet $address " || { say "$netdev has no $address"; return 1; }
+        [ -n "${2:-}" ] && [ "$2" != "$netdev" ] || missing "$netdev" "$mtu" "$address"
     done <"$1/expect"
 }
 
@@ -97,6 +101,7 @@ generated() { # tree folder → paths, below it, of what was generated for our i
             say "$path"
         done
     done <"$2/ids"
+    say "$udev_rules" # one file for all interfaces; the lines for others are the same before and after
 }
 
 copy_generated() { # from, to, folder
@@ -132,19 +137,32 @@ by_network_manager() { # folder: NetworkManager renders our interfaces
     return 1
 }
 
-activate() { # folder
+tell_udev() { # folder: NetworkManager asks udev which interfaces are its own; only ours are asked about
+    udevadm control --reload 2>/dev/null || return 0
+    for netdev in $(netdevs "$1"); do
+        udevadm trigger --settle --action=change --subsystem-match=net --sysname-match="$netdev"
+    done
+}
+
+activate() { # folder; interfaces that are as they shall be stay untouched: a model may be talking over them
     if by_network_manager "$1"; then
+        tell_udev "$1"
         nmcli connection reload
         while read -r id; do
-            [ ! -e "$run/NetworkManager/system-connections/netplan-$id.nmconnection" ] ||
+            [ -e "$run/NetworkManager/system-connections/netplan-$id.nmconnection" ] || continue
+            [ -z "$(lacking "$1" "$id")" ] && [ "$(connection "$id")" = "netplan-$id" ] ||
                 nmcli --wait "$settle" connection up "netplan-$id"
         done <"$1/ids"
     fi
     systemctl is-active --quiet systemd-networkd || return 0
-    networkctl reload
+    networkctl reload # takes up every interface whose file has changed, and no other
     ls "$1"/after/systemd/network/*.network >/dev/null 2>&1 || return 0
-    for netdev in $(netdevs "$1"); do networkctl reconfigure "$netdev"; done
+    for netdev in $(netdevs "$1"); do
+        [ -z "$(lacking "$1" "$netdev")" ] || networkctl reconfigure "$netdev"
+    done
 }
+
+connection() { nmcli -g GENERAL.CONNECTION device show "$1" 2>/dev/null; } # netdev → NetworkManager's name
 
 # --- a change, step by step ---------------------------------------------------------------------------
 
@@ -166,7 +184,7 @@ snapshot() { # folder
         link "$netdev" >"$1/before/$netdev.link"
         managed "$netdev" >"$1/before/$netdev.managed"
         ip addr save dev "$netdev" >"$1/before/$netdev.saved" || return 1
-        nmcli -g GENERAL.CONNECTION device show "$netdev" >"$1/before/$netdev.nm" 2>/dev/null || :
+        connection "$netdev" >"$1/before/$netdev.nm" || :
     done
 }
 
@@ -182,14 +200,14 @@ trial() { # folder: both the old and the new files through netplan, in roots of 
     generate "$1/try" || { say "netplan refuses the new files"; return 1; }
 }
 
-others_unchanged() { # folder: nothing that is generated for anything but our ids may differ
-    set -- "$1" -x '90-netplan.rules' -x 'systemd-networkd-wait-online.service.d'
-    while read -r id; do
-        set -- "$@" -x "10-netplan-$id.network" -x "10-netplan-$id.link" -x "netplan-$id.nmconnection"
-    done <"$1/ids"
-    folder=$1
-    shift
-    diff -r --no-dereference "$@" "$folder/old/run" "$folder/try/run" 2>&1
+others_unchanged() { # folder: once what is ours is gone from both, nothing may differ
+    for tree in "$1/old/run" "$1/try/run"; do
+        generated "$tree" "$1" | while read -r path; do rm -f "$tree/$path"; done
+        # this lists what a boot waits for, which an adopted stanza may have been part of
+        rm -rf "$tree/systemd/system/systemd-networkd-wait-online.service.d"
+        find "$tree" -depth -mindepth 1 -type d -empty -delete
+    done
+    diff -r --no-dereference "$1/old/run" "$1/try/run" 2>&1
 }
 
 prepare() { # tx
@@ -197,10 +215,13 @@ prepare() { # tx
     [ -s "$folder/expect" ] || fail 1 "nothing to expect: refused"
     snapshot "$folder" || fail 1 "the snapshot failed"
     reason=$(trial "$folder") || fail 2 "$reason"
-    reason=$(others_unchanged "$folder") || fail 2 "the change would reach other interfaces: $reason"
     mkdir -p "$folder/after"
     copy_generated "$folder/old/run" "$folder/before/boot" "$folder"
     copy_generated "$folder/try/run" "$folder/after" "$folder"
+    reason=$(others_unchanged "$folder") || {
+        rm -rf "$folder/after"
+        fail 2 "the change would reach other interfaces: $reason"
+    }
     rm -rf "$folder/old" "$folder/try"
     find "$folder" -type f -exec sync {} +
 }
@@ -254,7 +275,7 @@ apply() { # tx; runs detached
     say yes | keep "$folder/applying"
     install_files "$folder" && install_generated "$folder/after" "$folder" && activate "$folder"
     end=$(($(date +%s) + settle))
-    while ! reason=$(as_expected "$folder"); do
+    while reason=$(lacking "$folder") && [ -n "$reason" ]; do
         [ "$(date +%s)" -lt "$end" ] || break
         sleep 0.2
     done
@@ -270,6 +291,7 @@ wait_for() { # tx seconds
     folder=$home/$1
     end=$(($(date +%s) + $2))
     while [ ! -e "$folder/result" ]; do
+        [ ! -e "$folder/outcome" ] || fail 4 "$(cat "$folder/outcome")"
         [ "$(date +%s)" -lt "$end" ] || fail 4 "still under way after $2 s"
         sleep 0.1
     done
@@ -281,7 +303,8 @@ confirm() { # tx; over a new connection
     folder=$home/$1
     lock 10 || fail 1 "another change is at work"
     [ -e "$folder/unconfirmed" ] || fail 3 "there is nothing to confirm: $(cat "$folder/outcome" 2>/dev/null)"
-    reason=$(as_expected "$folder") || fail 4 "$reason"
+    reason=$(lacking "$folder")
+    [ -z "$reason" ] || fail 4 "$reason"
     say confirmed | keep "$folder/outcome"
     disarm "$folder"
 }
@@ -317,8 +340,8 @@ restore_addresses() { # folder netdev
     while read -r route; do ip route add $route dev "$2"; done <"$1/before/$2.routes"
 }
 
-as_before() { # folder
-    for netdev in $(netdevs "$1"); do
+as_before() { # folder [netdev]
+    for netdev in ${2:-$(netdevs "$1")}; do
         [ "$(link "$netdev")" = "$(cat "$1/before/$netdev.link")" ] || return 1
         [ "$(addresses "$netdev")" = "$(cat "$1/before/$netdev.addresses")" ] || return 1
     done
@@ -328,8 +351,10 @@ restore_live() { # folder: this boot is the one that was changed
     install_generated "$1/before/live" "$1"
     if by_network_manager "$1"; then
         nmcli connection reload
+        tell_udev "$1"
         for netdev in $(netdevs "$1"); do
             old=$(cat "$1/before/$netdev.nm")
+            if [ "$(connection "$netdev")" = "$old" ] && as_before "$1" "$netdev"; then continue; fi
             if [ -n "$old" ] && [ "$old" != -- ]; then
                 nmcli --wait "$settle" connection up "$old" ifname "$netdev"
             else
@@ -340,7 +365,8 @@ restore_live() { # folder: this boot is the one that was changed
     if systemctl is-active --quiet systemd-networkd; then
         networkctl reload
         for netdev in $(netdevs "$1"); do
-            [ "$(cat "$1/before/$netdev.managed")" = unmanaged ] || networkctl reconfigure "$netdev"
+            [ "$(cat "$1/before/$netdev.managed")" = unmanaged ] || as_before "$1" "$netdev" ||
+                networkctl reconfigure "$netdev"
         done
     fi
     # the renderer works on after its command has returned: look until it holds, then help

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from orchestrator.lab.docker import running_engines
 from orchestrator.lab.down import take_down
 from orchestrator.lab.faults import break_, heal
 from orchestrator.lab.host import LABEL, ssh_greets, wait_until_up
-from orchestrator.lab.labs import list_labs
+from orchestrator.lab.labs import labelled, list_labs
 from orchestrator.lab.layout import cabling
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.up import Wish, bring_up
@@ -285,3 +287,19 @@ def test_down_leaves_nothing_and_keeps_what_is_not_ours(tmp_path: Path, lab: Lab
             take_down(ring.home, name, Progress(print))
     with pytest.raises(CommandFailed):
         lab.docker("inspect", f"orch-{name}-a")
+
+
+def test_up_killed_half_way_is_made_good_by_the_next_up(tmp_path: Path, lab: Lab) -> None:
+    name = f"k{os.getpid()}"
+    argv = [sys.executable, "-m", "orchestrator.cli", "lab", "up", "--name", name]
+    argv += ["--dir", str(tmp_path / "k")]
+    killed = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: labelled(lab.home, name))
+    finally:
+        killed.kill()
+        killed.wait()
+    assert {each.name for each in list_labs(lab.home)} >= {name}
+    with running_lab(tmp_path / "k", name, ("spark-1", "spark-2"), "pair") as again:
+        assert out(again, "spark-1", "hostname") == "spark-1"
+    assert not labelled(lab.home, name)

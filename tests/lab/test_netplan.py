@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 from orchestrator.contracts import Change, Step
+from orchestrator.data import read_template
 from orchestrator.errors import CommandFailed
 from orchestrator.facts.netplan_change import HOME
 from orchestrator.hosts.pool import Pool
@@ -55,6 +57,7 @@ for d in {" ".join(HALVES)}; do
 done
 """
 MANAGEMENT = "ip -o addr show dev eth0 | sed 's/\\\\.*//'; ip route show dev eth0; cat /sys/class/net/eth0/ifindex"
+WATCH = "systemd-run -q --unit=watch sh -c 'ip monitor link addr route > /run/watched'"
 BARE = f"""
 systemctl stop 'orch-netplan-*.timer' 2>/dev/null
 rm -rf {HOME} /etc/netplan/40-* /etc/netplan/.*.orch
@@ -166,9 +169,7 @@ def addresses(site: Site, host: str) -> set[str]:
 def test_addresses_come_up_and_a_second_run_changes_nothing(site: Site) -> None:
     management = {host: site.inside(host, MANAGEMENT) for host in site.lab.hosts}
     for host in site.lab.hosts:
-        site.inside(
-            host, "systemd-run -q --unit=watch sh -c 'ip monitor link addr route > /run/watched'"
-        )
+        site.inside(host, WATCH)
     outcome = site.converge()
     assert outcome.errors == {}
     assert sorted(outcome.changed) == [
@@ -197,6 +198,24 @@ def test_addresses_survive_a_reboot_once_confirmed(site: Site) -> None:
     power_cycle(site, "spark-2")
     assert addresses(site, "spark-2") == before
     assert site.outcome("spark-2") == "confirmed"
+
+
+def test_an_interface_that_stays_as_it_is_is_not_touched(site: Site) -> None:
+    """A model may be talking over it: a change elsewhere must not take its address away for a moment."""
+    assert site.converge().errors == {}
+    (link,) = site.cluster.links
+    first = plan_fabric(site.cluster).segments[0].subnet
+    for second in ("10.66.1.0/24", "10.66.2.0/24"):
+        pinned = link.model_copy(update={"subnets": (first, *_nets(second))})
+        site.cluster = site.cluster.model_copy(update={"links": (pinned,)})
+        site.inside("spark-1", WATCH)
+        commands = site.change("spark-1")
+        assert set(site.send("spark-1", commands).values()) == {0}
+        time.sleep(1)
+        watched = site.inside("spark-1", "systemctl stop watch; cat /run/watched")
+        assert "enP2p1s0f1np1" in watched
+        assert "enp1s0f1np1" not in watched
+        assert site.converge().errors == {}
 
 
 def test_one_end_of_a_cable_changes_at_a_time(site: Site) -> None:
@@ -388,7 +407,7 @@ def forty_cx7(site: Site, host: str, mtu: int = 9000, shift: int = 0) -> str:
     wanted = wanted_of(site.cluster, plan_fabric(site.cluster), host)
     stanzas = {
         one.netdev: {
-            "addresses": [f"{(one.address + shift)}/24" if shift else str(one.address)],
+            "addresses": [f"{one.address.ip + shift}/24"],
             "dhcp4": False,
             "mtu": mtu,
         }
@@ -471,3 +490,64 @@ def _ssh(site: Site, host: str, command: str) -> list[str]:
     known = f"UserKnownHostsFile={site.lab.dir / 'known_hosts'}"
     words = ["ssh", "-F", "none", "-i", str(site.lab.dir / "id_ed25519"), "-o", "BatchMode=yes"]
     return [*words, "-o", known, f"orch@{site.lab.address(host)}", command]
+
+
+# --- what each promise rests on ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mutant(site: Site) -> Iterator[Callable[[str, str], None]]:
+    """Puts a dead man with one of its mechanisms taken out in the place of the real one."""
+    place = site.cluster.root / "templates" / "netplan" / "dead-man.sh"
+
+    def take_out(old: str, new: str) -> None:
+        text = read_template("netplan/dead-man.sh")
+        assert old in text
+        place.parent.mkdir(parents=True)
+        place.write_text(text.replace(old, new))
+
+    yield take_out
+    shutil.rmtree(place.parent.parent, ignore_errors=True)
+
+
+def test_without_its_timer_nothing_is_undone(
+    site: Site, mutant: Callable[[str, str], None]
+) -> None:
+    mutant('deadline "$2" "orch-netplan-deadline-$1" ||', "true ||")
+    site.deadline = 2
+    assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+    time.sleep(2 + SHORT)
+    assert site.waiting("spark-1")
+
+
+def test_without_its_boot_service_a_power_cut_keeps_the_change(
+    site: Site, mutant: Callable[[str, str], None]
+) -> None:
+    mutant('&& ln -sfn "../$boot_unit" "$wanted"', "")
+    assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+    power_cycle(site, "spark-1")
+    assert site.waiting("spark-1")
+    assert len(addresses(site, "spark-1")) == 2
+
+
+def test_a_reload_of_systemd_would_reach_the_management_interface(
+    site: Site, mutant: Callable[[str, str], None]
+) -> None:
+    mutant('&& ln -sfn "../$boot_unit" "$wanted"', '&& systemctl enable -q "$boot_unit"')
+    site.inside("spark-1", WATCH)
+    assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+    time.sleep(1)
+    assert "eth0" in site.inside("spark-1", "systemctl stop watch; cat /run/watched")
+
+
+def test_without_the_restoring_what_was_set_by_hand_is_lost(
+    site: Site, mutant: Callable[[str, str], None]
+) -> None:
+    mutant('restore_addresses "$1" "$netdev"\n', ":\n")
+    site.inside("spark-1", "ip addr add 192.168.7.7/24 dev enp1s0f1np1")
+    before = site.show("spark-1")
+    site.deadline = SHORT
+    assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+    site.until_undone("spark-1", 2 * SETTLED)
+    assert site.show("spark-1") != before
+    assert site.outcome("spark-1") == "reverted (deadline): files exact, addresses not"

@@ -32,6 +32,7 @@ UseDNS no
 StrictModes no
 MaxStartups 400
 LogLevel ERROR
+SetEnv ORCH_STATE={folder}/state {env}
 """
 
 
@@ -58,13 +59,16 @@ class Sshd:
     host_key: str
     process: subprocess.Popen[bytes] | None = None
     extra: str = ""
+    env: str = ""  # NAME=value …, for what it runs
 
     def start(self) -> None:
         program = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
         if program is None:
             pytest.fail("sshd is missing: install openssh-server (these tests are never skipped)")
         config = self.folder / f"sshd_config_{self.port}"
-        config.write_text(CONFIG.format(port=self.port, folder=self.folder) + self.extra)
+        config.write_text(
+            CONFIG.format(port=self.port, folder=self.folder, env=self.env) + self.extra
+        )
         Path("/run/sshd").mkdir(exist_ok=True)
         with (self.folder / "sshd.log").open("ab") as log:
             self.process = subprocess.Popen([program, "-D", "-e", "-f", str(config)], stderr=log)
@@ -135,10 +139,9 @@ class Servers:
     host_key: str
     all: list[Sshd] = field(default_factory=list)
 
-    def __call__(self, extra: str = "") -> Sshd:
-        server = Sshd(
-            self.folder, free_port(), self.folder / "user_key", self.host_key, extra=extra
-        )
+    def __call__(self, extra: str = "", env: str = "") -> Sshd:
+        key = self.folder / "user_key"
+        server = Sshd(self.folder, free_port(), key, self.host_key, extra=extra, env=env)
         server.start()
         self.all.append(server)
         return server

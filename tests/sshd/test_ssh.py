@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,7 @@ def test_a_noisy_slow_login_shell(servers: Servers, tmp_path: Path) -> None:
         "echo 'Welcome to this host!'; printf 'no newline'; echo warn >&2; sleep 0.1\n"
         f"echo x >>{log}\n"
     )
-    server = servers(f'SetEnv BASH_ENV={rc}\nForceCommand bash -c "$SSH_ORIGINAL_COMMAND"\n')
+    server = servers('ForceCommand bash -c "$SSH_ORIGINAL_COMMAND"\n', f"BASH_ENV={rc}")
     hosts = SshHosts({"one": make_host("one", server.ssh())}, no_secrets)
     try:
         assert hosts.run("one", HI)["hi"].out == b"hi\n"
@@ -308,9 +309,25 @@ def test_a_jump_host_that_is_down(sshd: Sshd, connect: Connect) -> None:
     assert "its jump host jump" in str(refused(hosts, "far"))
 
 
-def test_a_host_is_not_its_own_jump(sshd: Sshd, connect: Connect) -> None:
-    with pytest.raises(FilesWrong):
-        connect(make_host("one", sshd.ssh(jump="one"))).run("one", HI)
+def test_jumps_in_a_circle(sshd: Sshd, connect: Connect) -> None:
+    for circle in (("one", "one"), ("one", "two", "one")):
+        hosts = {a: make_host(a, sshd.ssh(jump=b)) for a, b in pairwise(circle)}
+        with pytest.raises(FilesWrong, match="circle"):
+            connect(*hosts.values()).run("one", HI)
+
+
+def test_a_jump_host_that_only_ssh_knows(
+    sshd: Sshd, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys and its known_hosts are those of the account, as for `ssh -J`."""
+    own = tmp_path / ".ssh"
+    own.mkdir()
+    shutil.copy(sshd.key, own / "id_ed25519")
+    (own / "known_hosts").write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    jump = f"{sshd.ssh().user}@127.0.0.1:{sshd.port}"
+    assert connect(make_host("far", sshd.ssh(jump=jump))).run("far", HI)["hi"].rc == 0
 
 
 # --- lost connections -----------------------------------------------------------------------
@@ -366,9 +383,11 @@ def test_a_reader_is_repeated_once(connect: Connect, tmp_path: Path) -> None:
 def test_a_frozen_script_is_given_up(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     hosts = connect()
     hosts.run("one", HI)
-    monkeypatch.setattr("orchestrator.reply.Reply.patience", lambda self: 0.3)
+    monkeypatch.setattr("orchestrator.reply.Reply.patience", lambda self: 1.5)
     with pytest.raises(ScriptTimeout) as caught:
-        hosts.run("one", Script({"a": Command(Sh("true")), "b": Command(Sh("sleep 2"))}))
+        hosts.run(
+            "one", Script({"a": Command(Sh("true")), "b": Command(Sh("sleep 4"), timeout=900)})
+        )
     assert set(caught.value.results) == {"a"}
     monkeypatch.undo()
     assert hosts.run("one", HI)["hi"].rc == 0
@@ -425,7 +444,7 @@ def fake_root(tmp_path: Path) -> Path:
 
 
 def test_sudo(servers: Servers, fake_root: Path) -> None:
-    server = servers(f"SetEnv PATH={fake_root}:{os.environ['PATH']}\n")
+    server = servers(env=f"PATH={fake_root}:{os.environ['PATH']}")
     host = make_host("one", server.ssh())
     hosts = SshHosts({"one": host}, no_secrets)
     script = Script({"r": Command(Sh("cat; echo $PATH; exit 5"), stdin=b"in\n", sudo=True)})
@@ -445,7 +464,7 @@ def test_a_sudo_password_comes_from_a_secret(servers: Servers, tmp_path: Path) -
     (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
     for name in ("sudo", "id"):
         (tmp_path / name).chmod(0o755)
-    server = servers(f"SetEnv PATH={tmp_path}:{os.environ['PATH']}\n")
+    server = servers(env=f"PATH={tmp_path}:{os.environ['PATH']}")
     host = make_host("one", server.ssh(), become_password=SecretRef(env="X"))
     script = Script({"r": Command(Sh("cat"), stdin=b"in\n", sudo=True)})
     for password, fine in (("pw1", True), ("pw2", False)):

@@ -19,6 +19,7 @@ from orchestrator.errors import Failed, Fenced, Locked, OutcomeUnknown
 from orchestrator.framing import (
     Become,
     Held,
+    flushes,
     render,
 )
 from orchestrator.reply import Reply, no_sudo, parse
@@ -365,10 +366,30 @@ def test_a_reply_without_end_is_given_up() -> None:
 
 def test_each_frame_has_its_own_patience() -> None:
     script = Script({"a": Command(Sh("true"), timeout=5), "b": Command(Sh("true"), timeout=600)})
+    assert flushes(script) == [0, 1]
     reply = Reply(script, MARKER)
     assert 5 < reply.patience() < 60
     reply.feed(feed(render(script, marker=MARKER)).split(f"{MARKER} frame 1".encode())[0])
     assert reply.frames == 1 and reply.patience() > 600
+
+
+def test_frames_of_quick_reads_travel_together_and_of_changes_alone() -> None:
+    quick = {str(i): Command(Sh("true"), timeout=40) for i in range(7)}
+    assert flushes(Script(quick)) == [2, 2, 2, 5, 5, 5, 6]
+    assert flushes(Script(quick, mutates=True)) == list(range(7))
+    assert flushes(Script({"x": text("true")}, mutates=True, then=quick)) == [
+        0,
+        3,
+        3,
+        3,
+        6,
+        6,
+        6,
+        7,
+    ]
+    assert flushes(Script({})) == []
+    reply = Reply(Script(quick), MARKER)
+    assert reply.patience() > 3 * 40
 
 
 # --- disk full, missing tools ---------------------------------------------------------------

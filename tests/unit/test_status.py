@@ -21,7 +21,6 @@ from orchestrator.observe.status import (
     questions,
     seen,
     to_ask,
-    url_of,
     wanted_ranks,
 )
 from orchestrator.spec.models import Cluster
@@ -234,4 +233,4 @@ def test_hosts_narrow_to_whole_gangs(cluster: Cluster) -> None:
 def test_an_ipv6_address_is_bracketed(cluster: Cluster) -> None:
     one = cluster.deployments["fast"]
     endpoint = one.endpoint.model_copy(update={"advertise": "fd00::1"})
-    assert url_of(cluster, one.model_copy(update={"endpoint": endpoint})) == "http://[fd00::1]:8001"
+    assert cluster.url(one.model_copy(update={"endpoint": endpoint})) == "http://[fd00::1]:8001"

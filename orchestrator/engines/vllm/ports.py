@@ -15,29 +15,19 @@ def executor(deployment: Deployment) -> str:
     return chosen or ("ray" if len(deployment.hosts) > 1 else "mp")
 
 
-_last: list[tuple[Cluster, dict[str, int]]] = []  # every rank asks, and a cluster never changes
-
-
 def slot(cluster: Cluster, deployment: Deployment) -> int:
     """A number that no other vLLM gang on any of its hosts has: first come, in the order of the file."""
-    for known, slots in _last:
-        if known is cluster:
-            return slots.get(deployment.name, 0)
-    _last[:] = [(cluster, _slots(cluster))]
-    return slot(cluster, deployment)
-
-
-def _slots(cluster: Cluster) -> dict[str, int]:
-    taken: dict[str, set[int]] = {}  # by host
-    found: dict[str, int] = {}
-    for one in cluster.deployments.values():
-        if one.profile.engine != "vllm":
+    used: dict[str, set[int]] = {}  # host → numbers of the gangs before
+    for other in cluster.deployments.values():
+        if other.profile.engine != "vllm":
             continue
-        near = set().union(*(taken.get(host, set()) for host in one.hosts))
-        found[one.name] = next(number for number in range(len(near) + 1) if number not in near)
-        for host in one.hosts:
-            taken.setdefault(host, set()).add(found[one.name])
-    return found
+        near = set().union(*(used.get(host, set()) for host in other.hosts))
+        number = next(number for number in range(len(near) + 1) if number not in near)
+        if other.name == deployment.name:
+            return number
+        for host in other.hosts:
+            used.setdefault(host, set()).add(number)
+    return 0
 
 
 def ray_ports(cluster: Cluster, deployment: Deployment) -> dict[str, int]:

@@ -68,7 +68,7 @@ def test_topology_that_does_not_fit_the_number_is_refused(count: int, topology: 
     ("hosts", "segments", "said"),
     [
         (("a", "a"), (), "same name"),
-        (("A",), (), "can't name"),
+        (("-a",), (), "can't name"),
         (("a; rm -rf /",), (), "can't name"),
         ((), (), "1 to"),
         (("a", "b"), (Segment((End("a", "p1"), End("c", "p1"))),), "no host c"),

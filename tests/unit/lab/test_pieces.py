@@ -127,45 +127,6 @@ def test_inventory_of_a_lab_is_what_a_user_would_write() -> None:
     }
 
 
-USERS = """
-version: 1
-defaults: {ssh: {user: tom, key: ~/.ssh/id_ed25519}}
-hosts:
-  spark-1: {kind: dgx-spark, address: 192.168.102.10}
-  spark-2: {kind: dgx-spark, address: 192.168.102.11, ssh: {jump: spark-1}}
-  spark-3: {kind: dgx-spark, address: spark-3.local}
-groups: {pair: [spark-2, spark-3]}
-links:
-  - [spark-2.p1, spark-3.p1]
-  - {ends: [spark-1.p0, spark-2.p0], subnets: [192.168.100.0/24, 192.168.101.0/24]}
-  - {switch: s1, ports: [spark-1.p1, spark-3.p0]}
-network: {pool: 10.21.0.0/16, mtu: 4200}
-"""
-
-
-def test_like_keeps_names_groups_links_and_network() -> None:
-    users = yaml.safe_load(USERS)
-    segments = inventory.segments_of(users)
-    assert [str(end) for end in segments[1].ends] == ["spark-1.p0", "spark-2.p0"]
-    assert segments[2].switch == "s1"
-    made = lay_out("like", inventory.hosts_of(users), segments, BASE)
-    new = inventory.rehearsal_of(users, made)
-    assert list(new["hosts"]) == ["spark-1", "spark-2", "spark-3"]
-    assert {host["kind"] for host in new["hosts"].values()} == {"lab"}
-    assert (new["groups"], new["links"], new["network"]) == (
-        users["groups"], users["links"], users["network"],
-    )  # fmt: skip
-    assert new["defaults"]["ssh"]["user"] == "orch"
-    assert users["defaults"]["ssh"]["user"] == "tom"
-    assert any("spark-2: ssh" in sentence for sentence in inventory.not_rehearsed(users))
-
-
-@pytest.mark.parametrize("links", ["x", [3], [["a"]], [{"switch": "s"}], [{"ends": "a.p1"}, None]])
-def test_malformed_links_are_an_error_and_no_traceback(links: object) -> None:
-    with pytest.raises(FilesWrong):
-        inventory.segments_of({"hosts": {"a": {}}, "links": links})
-
-
 def test_piece_that_was_interrupted_is_not_used(tmp_path: Path) -> None:
     home = Home(tmp_path / "h")
     target = home.path / "piece"

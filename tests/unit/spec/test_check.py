@@ -43,6 +43,7 @@ def placed(site: Site) -> Site:
         (["a: {profile: l, hosts: rig, gpus: 2}", "b: {profile: l, hosts: rig, gpus: [1], port: 1}"],
          "a and b both use GPU 1 of rig"),
         (["a: {profile: l, hosts: rig, gpus: [8]}"], "deployments.a.gpus: rig has no GPU 8 (it has: 0, 1, 2"),
+        (["a: {profile: l, hosts: rig, gpus: [3, 3]}"], "deployments.a.gpus: a GPU is named twice"),
         (["a: {profile: l, hosts: rig, gpus: 9}"], "deployments.a.gpus: 9 GPUs of rig, which has 8"),
         # memory
         (["a: {profile: most, hosts: spark-1}", "b: {profile: half, hosts: spark-1, port: 1, share_gpu: true}"],
@@ -207,6 +208,14 @@ def test_local_files_that_are_not_there(site: Site) -> None:
     assert "profiles/big.yaml:4:21: error: build.dockerfile: there is nothing at" in found[0]
     assert "profiles/big.yaml:5:17: error: mounts.0.from: there is nothing at" in found[1]
     assert site.load().deployments
+
+
+def test_a_relative_mount_that_is_not_brought_along(site: Site) -> None:
+    site.edit("profiles/big.yaml", "image: image:1", "image: i\nmounts: [{from: ./a, to: /a}]")
+    assert site.error().endswith(
+        "mounts.0.from: './a' is neither a path on the hosts nor a volume "
+        "(sync: true brings a local file along)"
+    )
 
 
 def test_what_is_only_looked_at_needs_to_fit_less(placed: Site) -> None:

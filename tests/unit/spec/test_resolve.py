@@ -356,6 +356,8 @@ def test_a_cable_twice(site: Site) -> None:
         ("192.168.102.11", "192.168.102.10", "spark-1 has the same address '192.168.102.10'"),
         ("gpus: 8", "gpus: [{index: 0}, {index: 0}]", "hosts.rig.gpus: two GPUs have the same index"),
         ("gpus: 8", "ssh: {jump: rig}", "hosts.rig.ssh.jump: jumps in a circle: rig → rig"),
+        ("spark-2: {kind", "spark-2: {management: [enp1s0f0np0], kind",
+         "hosts.spark-2: the interface enp1s0f0np0 has two places among management and ports"),
         ("hosts:", "defaults: {address: x}\nhosts:", "defaults.address: an address belongs to one host"),
         ("links:", "network: {pool: 10.20.0.0/40}\nlinks:", "network.pool: '10.20.0.0/40' is no IPv4 network"),
         ("links:", "network: {pool: 'fd00::/8'}\nlinks:", "network.pool: 'fd00::/8' is no IPv4 network"),
@@ -365,6 +367,13 @@ def test_inventories_that_can_not_be(site: Site, old: str, new: str, said: str) 
     site.edit("inventory.yaml", old, new)
     found = site.errors()
     assert any(said in one for one in found), "\n".join(found)
+
+
+def test_a_jump_host_that_is_nearly_one_of_ours(site: Site) -> None:
+    site.edit("inventory.yaml", "gpus: 8", "gpus: 8, ssh: {jump: sparkk-1}")
+    warnings = [str(one) for one in load(site.root / "cluster.yaml").warnings]
+    assert "is no host of this inventory" in warnings[0]
+    assert "did you mean 'spark-1'?" in warnings[0]
 
 
 def test_extends_in_a_circle(site: Site) -> None:

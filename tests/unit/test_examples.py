@@ -1,0 +1,113 @@
+"""Every example loads without a complaint, renders, and has a README that says what it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from orchestrator.cli import root
+from orchestrator.cli.playbooks import cluster_playbook, load_playbook
+from orchestrator.network.topology import plan_fabric
+from orchestrator.plan.build import build
+from orchestrator.spec.resolve import load_cluster
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+SHAPES = {
+    "two-sparks": "pair",
+    "own-playbook": "pair",
+    "ring-of-three": "ring",
+    "switch": "switch",
+    "mixed": "none",
+}
+STARTING_POINT = [ROOT / "cluster.yaml"]  # and inventory.yaml: what people copy
+FILES = [*STARTING_POINT, *(EXAMPLES / name / "cluster.yaml" for name in SHAPES)]
+
+
+def orch(*words: str) -> Any:
+    done = CliRunner().invoke(root, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.output)
+
+
+def called(path: Path) -> str:
+    return path.parent.name
+
+
+def test_none_is_forgotten() -> None:
+    found = {path.parent.name for path in EXAMPLES.glob("*/cluster.yaml")}
+    assert found - set(SHAPES) <= {"design", "lab", "reference"}  # which have tests of their own
+
+
+@pytest.mark.parametrize("path", FILES, ids=called)
+def test_check_has_nothing_to_say(path: Path) -> None:
+    said = orch("check", str(path))
+    assert said["ok"]
+    assert said["findings"] == []
+    assert said["deployments"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=called)
+def test_render(path: Path) -> None:
+    hosts = orch("render", str(path))["hosts"]
+    placed = {host for one in orch("check", str(path))["deployments"] for host in one["hosts"]}
+    assert {host for host, parts in hosts.items() if parts["ranks"]} == placed
+    for parts in hosts.values():
+        for rank in parts["ranks"]:
+            assert rank["run"].startswith("docker run -d")
+
+
+@pytest.mark.parametrize("path", FILES, ids=called)
+def test_the_playbooks_make_a_plan(path: Path) -> None:
+    cluster = load_cluster(path)
+    assert build(cluster, load_playbook("up", path.parent))
+    for own in path.parent.glob("playbooks/*.yaml"):
+        playbook = load_playbook(own.stem, path.parent)
+        assert build(cluster, playbook)
+        if any(stage.shell and stage.shell.undo for stage in playbook.stages):
+            assert build(cluster, playbook, undo=True)
+
+
+@pytest.mark.parametrize(("name", "shape"), SHAPES.items())
+def test_the_cables_are_what_the_folder_is_called(name: str, shape: str) -> None:
+    cluster = load_cluster(EXAMPLES / name / "cluster.yaml")
+    assert plan_fabric(cluster).kind_of(cluster.hosts) == shape
+
+
+def alternatives() -> list[tuple[str, list[str]]]:
+    """The `orch up --set …` lines that the files themselves offer."""
+    return [
+        (str(path), line.split())
+        for path in FILES
+        for line in re.findall(r"orch up((?: --set \S+?)+)[`\n]", path.read_text())
+    ]
+
+
+@pytest.mark.parametrize(("path", "words"), alternatives())
+def test_the_alternatives_in_the_comments(path: str, words: list[str]) -> None:
+    assert orch("check", path, *words)["findings"] == []
+
+
+def test_there_are_alternatives() -> None:
+    assert len(alternatives()) == 3
+
+
+def test_hooks_stand_in_the_way() -> None:
+    cluster = load_cluster(EXAMPLES / "own-playbook/cluster.yaml")
+    steps = build(cluster, cluster_playbook(cluster, "up"))
+    assert "spark-1/no-desktop" in steps["vl/rank/0"].needs
+    assert "vl/answer" in steps["spark-1/motd"].needs
+    assert "spark-2/motd" not in steps  # `on: heads`
+    assert "spark-1/motd" in steps["vl/supervise/0"].needs
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_has_a_readme(name: str) -> None:
+    text = (EXAMPLES / name / "README.md").read_text()
+    assert text.startswith("# ")
+    assert "orch up" in text or "orch run" in text
