@@ -1,4 +1,4 @@
-"""Why here: a port that is open and a `/health` that says 200 are not an answer; only streamed tokens are."""
+"""A port that is open and a `/health` that says 200 are not an answer; only streamed tokens are."""
 
 from __future__ import annotations
 

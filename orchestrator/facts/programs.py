@@ -1,4 +1,4 @@
-"""Why here: an image without `ray` is found before the start, not by a container that dies with 127.
+"""An image without `ray` is found before the start, not by a container that dies with 127.
 
 What was found is kept on the host by image id and mounts, because looking takes a container.
 """

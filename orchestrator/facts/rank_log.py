@@ -1,4 +1,4 @@
-"""Why here: what a rank said last tells whether it moves, and why it ended."""
+"""What a rank said last tells whether it moves, and why it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why here: an entrypoint leaves marks in its container (joined, ready) that are seen from outside."""
+"""An entrypoint leaves marks in its container (joined, ready) that are seen from outside."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
@@ -16,14 +15,14 @@ from orchestrator.network.environment import (
     rank_devices,
     rank_environment,
 )
+from orchestrator.ranks.local import digest
 from orchestrator.spec.models import Cluster, Deployment, Host, LimitsEntry
 from orchestrator.spec.units import parse_size
 
 ROOT_STATE = "/var/lib/orch"
 USER_STATE = "~/.local/state/orch"
-PART = re.compile(
-    r"-\d{5}-of-\d{5}\.gguf$"
-)  # llama.cpp is given the first part and finds the others
+# llama.cpp is given the first part, and finds the others beside it
+PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 RESTART = "on-failure:10"  # the field notes' figure: seeds 001, "Auto-Restart on Failure"
 
 
@@ -37,10 +36,9 @@ def state_folder(host: Host) -> str:
 
 
 def synced_path(cluster: Cluster, host: Host, source: str) -> str:
-    """Where a local file or folder with `sync: true` comes to lie on a host."""
-    mark = hashlib.sha256(source.encode()).hexdigest()[:8]
+    """Where a local file or folder with `sync: true` comes to lie on a host: its content is in the name."""
     name = PurePosixPath(source).name or "root"
-    return f"{state_folder(host)}/sync/{cluster.name}/{mark}-{name}"
+    return f"{state_folder(host)}/sync/{cluster.name}/{digest(source)}-{name}"
 
 
 def gpu_count(cluster: Cluster, deployment: Deployment, host: str) -> int | None:

@@ -7,10 +7,11 @@ ends when a member is lost. Ends with 1 when the gang does not become complete i
 import argparse
 import sys
 import time
+from pathlib import Path
 
 
 def say(text):
-    print(f"orch: {text}", flush=True)
+    print(f"orch: {text}", flush=True)  # noqa: T201
 
 
 def arguments():
@@ -30,12 +31,13 @@ def connect(address, deadline):
     while True:
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-            return ray
         except Exception as why:  # whatever it is, the head may only not be up yet
             if time.monotonic() > deadline:
                 say(f"barrier: Ray at {address} does not answer: {why}")
                 sys.exit(1)
             time.sleep(1)
+        else:
+            return ray
 
 
 def members(ray):
@@ -86,8 +88,7 @@ def main():
     found = barrier(ray, expected, deadline, given.poll)
     gpus = sum(gpus for _, gpus in found.values())
     say(f"gang complete: {len(found)} nodes, {gpus:g} GPUs")
-    with open(given.joined, "w", encoding="utf-8") as file:
-        file.write(f"{len(found)}\n")
+    Path(given.joined).write_text(f"{len(found)}\n")
     identities = {address: node for address, (node, _) in found.items()}
     while True:
         time.sleep(given.watch)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def test_after_readiness_the_engine_is_retried_a_bounded_number_of_times(gang: G
     gang.until(lambda: gang.calls("vllm"))
     (gang.folder / "ready").touch()
     for number in (1, 2, 3):
-        gang.until(lambda number=number: len(gang.calls("vllm")) == number)
+        gang.until(partial(_called, gang, number))
         (gang.folder / "vllm_code").write_text("1")
     assert head.wait(40) == 1
     assert len(gang.calls("vllm")) == 3  # the first, and two retries
@@ -278,6 +279,10 @@ def test_a_worker_with_a_bad_option_is_not_retried(gang: Gang) -> None:
         worker = gang.worker(port=server.getsockname()[1], connect=60)
         assert worker.wait(40) == 2
     assert len(gang.calls("ray")) == 1
+
+
+def _called(gang: Gang, times: int) -> bool:
+    return len(gang.calls("vllm")) == times
 
 
 def _alive(gang: Gang, program: str) -> bool:

@@ -1,0 +1,110 @@
+"""Proof that a gang over hosts uses the fabric: its devices' counters move while it answers.
+
+NCCL falls back to TCP without a word; with `gate: {rdma: required}` that is refused, else it is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.contracts import Change, Patience, Step, World
+from orchestrator.errors import Refused
+from orchestrator.facts.moved import ReadMoved, counters
+from orchestrator.network.environment import environment_reads, rank_devices
+from orchestrator.script import Command, Raw, Script, sh
+from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.steps.gang import GangStep, container_reads, found
+from orchestrator.steps.warmup import asking, key
+
+FOLDER = ".cache/orch/moved"
+PROMPT = 200  # tokens: enough that every layer's activations are far above noise
+LEAST_BYTES = 100_000  # a device that carries nothing shows some management datagrams at most
+ASK_S = 600.0
+
+
+def _query(cluster: Cluster, deployment: Deployment) -> ReadMoved:
+    return ReadMoved(f"{FOLDER}/{cluster.name}-{deployment.name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FabricUsed(GangStep):
+    """The head's RDMA devices that the gang was given have carried its data since it was started."""
+
+    def _kept_for(self, world: World) -> str:
+        """The container that was asked: another one has not been measured."""
+        container = found(world, self.cluster, self.deployment.head, next(iter(self.names)))
+        return container.id[:12] if container else ""
+
+    def _read(self, world: World) -> Mapping[str, int] | None:
+        moved = world[self.deployment.head].get(_query(self.cluster, self.deployment))
+        return moved if moved and f"container:{self._kept_for(world)}" in moved else None
+
+    def check(self, world: World) -> Change | None:
+        devices = rank_devices(self.cluster, self.deployment, self.deployment.head, world)
+        if not devices:
+            return None
+        moved = self._read(world)
+        if moved is None:
+            return Change("see whether the RDMA counters move while it answers")
+        still = [one.name for one in devices if moved.get(one.name, 0) < LEAST_BYTES]
+        if still and self.deployment.gate.rdma == "required":
+            raise Refused(
+                f"{self.deployment.name} answers, but {', '.join(still)} carried nothing: TCP fallback",
+                host=self.deployment.head,
+                step=self.id,
+                hint="set `debug: true` in the profile and look for NET/IB in `orch logs`",
+            )
+        return None
+
+    def apply(self, change: Change, world: World) -> Script:
+        head = self.deployment.head
+        devices = rank_devices(self.cluster, self.deployment, head, world)
+        look = counters(
+            tuple((one.name, one.port) for one in devices), tuple(one.netdev for one in devices)
+        )
+        mark = f"container:{self._kept_for(world)}"
+        ask = asking(self.cluster, self.deployment, next(iter(self.names)), [PROMPT])
+        text = sh(
+            """f="${HOME:-/root}"/{}
+mkdir -p "${f%/*}" || exit 1
+before=$({}) || exit 1
+{} || exit 1
+after=$({}) || exit 1
+{ echo before {} 0; printf '%s\\n' "$before" | sed 's/^/before /'
+echo after {} 0; printf '%s\\n' "$after" | sed 's/^/after /'; } >"$f.new" && mv "$f.new" "$f\"""",
+            _query(self.cluster, self.deployment).path,
+            Raw(look),
+            Raw(ask),
+            Raw(look),
+            mark,
+            mark,
+        )
+        return Script({"ask": Command(text, stdin=key(self.deployment), timeout=ASK_S)})
+
+
+def counters_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
+    """For gangs over hosts whose ports have RDMA devices, unless the gate is off."""
+    for name, deployment in cluster.deployments.items():
+        ports = cluster.hosts[deployment.head].ports.values()
+        has_rdma = any(half.rdma for port in ports for half in port.halves)
+        if len(deployment.hosts) < 2 or deployment.gate.rdma == "off" or not has_rdma:
+            continue
+        yield FabricUsed(
+            id=f"{name}/counters",
+            role="gate",
+            host=deployment.head,
+            scope=name,
+            stage="counters",
+            needs=frozenset({f"{name}/answer"}),
+            reads=container_reads(cluster, deployment)
+            | environment_reads(cluster, deployment)
+            | {(deployment.head, _query(cluster, deployment))},
+            patience=Patience(total=ASK_S + 60, stall=ASK_S + 60),
+            cluster=cluster,
+            deployment=deployment,
+        )
+
+
+STAGES = {"counters": counters_steps}
