@@ -45,6 +45,7 @@ class Change:
     diff: str = ""
     under_way: bool = False  # a job of an earlier run does it already: watch, don't apply
     progress: str = ""  # moves when work moves: patience's stall clock restarts when it differs
+    hint: str = ""  # what to type if it can't be brought about
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ class ImageHere(GangStep):
         return world[host].get(image_read(self.cluster, self.deployment, host))
 
     @property
+    def _runtime(self) -> str:
+        return self.cluster.hosts[self.host or ""].runtime
+
+    @property
     def _job(self) -> Job:
         return _job(self.deployment)
 
@@ -46,7 +50,12 @@ class ImageHere(GangStep):
             return watched(Change(f"pull {model.digests[0]}: it has another {here.reference}"), job)
         if job.failed and model is not None:
             raise self._can_not_copy(host, f"can't pull it ({job.last_line})")
-        return watched(Change(f"pull {here.reference}"), job)
+        image = self.deployment.profile.image
+        hint = (
+            f"is {image} spelt right (`image:` of {self.deployment.profile.name}), can {host} reach its"
+            f" registry, does it need `{self._runtime} login` there? on {host}: {self._runtime} pull {image}"
+        )
+        return watched(Change(f"pull {here.reference}", hint=hint), job)
 
     def _can_not_copy(self, host: str, why: str) -> Failed:
         image = self.deployment.profile.image
@@ -63,12 +72,11 @@ class ImageHere(GangStep):
         return job_script(self._job.name, self._pull(model), limit=PULL_S)
 
     def _pull(self, model: Image | None) -> Sh:
-        runtime = self.cluster.hosts[self.host or ""].runtime
         image = self.deployment.profile.image or ""
         if model is None or not model.digests:
-            return argv(runtime, "pull", image)
+            return argv(self._runtime, "pull", image)
         exact = model.digests[0]
-        return all_of(argv(runtime, "pull", exact), argv(runtime, "tag", exact, image))
+        return all_of(argv(self._runtime, "pull", exact), argv(self._runtime, "tag", exact, image))
 
 
 def _job(deployment: Deployment) -> Job:
