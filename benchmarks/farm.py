@@ -121,8 +121,10 @@ def start(root: Path, hosts: int) -> Farm:
         [_sshd(), "-D", "-E", str(root / "sshd.log"), "-f", str(root / "sshd_config")]
     )
     proxy = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.delay_proxy", str(DELAYED_PORT), str(PORT)]
-        + [str(ROUND_TRIP_S / 2)]
+        [
+            *(sys.executable, "-m", "benchmarks.delay_proxy"),
+            *(str(DELAYED_PORT), str(PORT), str(ROUND_TRIP_S / 2)),
+        ]
     )
     farm = Farm(root, sshd.pid, proxy.pid)
     for port in (PORT, DELAYED_PORT):

@@ -24,10 +24,10 @@ class Process:
 def processes() -> dict[int, Process]:
     """All processes of this namespace."""
     found: dict[int, Process] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
+    for folder in Path("/proc").iterdir():
+        if (name := folder.name).isdigit():
             try:
-                fields = Path(f"/proc/{name}/stat").read_text().rsplit(")", 1)[1].split()
+                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
             except (OSError, IndexError):
                 continue  # it ended meanwhile
             cpu = sum(int(one) for one in fields[11:15]) * TICK

@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 HALVES = ("enp1s0f1np1", "enP2p1s0f1np1")
 SHORT = 5  # seconds of deadline where a test waits for it
 LONG = 600
-SETTLED = 20  # seconds that an undoing may take on a busy machine
+SETTLED = 60  # seconds that an undoing may take on a busy machine
 
 SHOW = f"""
 for f in /etc/netplan/*; do stat -c 'file %n %a %u:%g %Y %s' "$f"; sha256sum "$f"; done
@@ -548,6 +548,6 @@ def test_without_the_restoring_what_was_set_by_hand_is_lost(
     before = site.show("spark-1")
     site.deadline = SHORT
     assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
-    site.until_undone("spark-1", 2 * SETTLED)
+    site.until_undone("spark-1")
     assert site.show("spark-1") != before
     assert site.outcome("spark-1") == "reverted (deadline): files exact, addresses not"

@@ -8,7 +8,7 @@ LINES = {
     "unknown-argument": "vllm: error: unrecognized arguments: --swap-space 4",
     "cpu-ray": "ValueError: current platform cpu does not support ray.",
     "no-ray": "bash: line 1: ray: command not found",
-    "memory-at-start": "ValueError: Free memory on device cuda:0 (55.2/119.7 GiB) on startup is less than desired GPU memory utilization (0.92, 110.12 GiB).",
+    "memory-at-start": "Free memory on device cuda:0 (55.2/119.7 GiB) on startup is less than desired GPU memory",
     "context-too-long": "the estimated maximum model length is 83520. Try increasing",
     "heads": "Total number of attention heads (40) must be divisible by tensor parallel size (3).",
     "gloo-interface": "RuntimeError: Unable to find address for: enp1s0f1np1",

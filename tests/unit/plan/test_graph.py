@@ -36,7 +36,7 @@ def test_needs_that_are_not_in_the_plan_are_dropped() -> None:
 
 
 def test_circle_is_named() -> None:
-    with pytest.raises(FilesWrong, match="circle: .*a/x"):
+    with pytest.raises(FilesWrong, match=r"circle: .*a/x"):
         ordered(
             [
                 set_step("a", "x", needs=frozenset({"a/y"})),
