@@ -108,7 +108,9 @@ def _round_trips(found: Mapping[str, Any]) -> str:
         for name, phases in found.get("round_trips", {}).items()
         if phases
     ]
-    notes = [f"{name}: left out, {_one_line(why)}" for name, why in found.get("refused", {}).items()]
+    notes = [
+        f"{name}: left out, {_one_line(why)}" for name, why in found.get("refused", {}).items()
+    ]
     versions = ", ".join(f"{name} {one}" for name, one in found.get("versions", {}).items())
     if versions:
         notes.append(f"Peers: {versions}.")
@@ -121,7 +123,9 @@ def _round_trips(found: Mapping[str, Any]) -> str:
 
 def _help_rows(speed: Mapping[str, Any]) -> Iterator[list[str]]:
     if "help" in speed:
-        ours, bare = (statistics.median(speed["help"][k]) for k in ("orch --help", "python -c pass"))
+        ours, bare = (
+            statistics.median(speed["help"][k]) for k in ("orch --help", "python -c pass")
+        )
         yield [
             *("`orch --help`", f"{ours * 1000:.0f} ms", f"`python -c pass` {bare * 1000:.0f} ms"),
             f"{ours / bare:.1f}×; goal: under 150 ms",
@@ -134,7 +138,9 @@ def _plan_rows(speed: Mapping[str, Any]) -> Iterator[list[str]]:
     if "missing" in plan:
         yield [what, f"failed: {_one_line(plan['missing'])}", "", ""]
     elif plan:
-        parts = ", ".join(f"{name} {plan[name]:.1f}" for name in ("load", "build", "survey", "show"))
+        parts = ", ".join(
+            f"{name} {plan[name]:.1f}" for name in ("load", "build", "survey", "show")
+        )
         runs = plan["runs_total"]
         yield [
             what,

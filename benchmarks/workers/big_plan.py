@@ -64,7 +64,11 @@ CANNED = {
     "/var/lib/orch/netplan": "netplan yes\nsystemd yes\nend\n",
     "/etc/netplan/*.yaml": "end\n",
 }
-ABSENT = ("docker logs", "docker exec", "ping -n")  # they name a container or a neighbour: one answer
+ABSENT = (
+    "docker logs",
+    "docker exec",
+    "ping -n",
+)  # they name a container or a neighbour: one answer
 
 
 class OneMachine:
