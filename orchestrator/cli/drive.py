@@ -94,7 +94,9 @@ def _driven(
             site.cluster, steps, outcome, tools, site.hosts, site.redact
         ),
     )
-    outcome, found = converge(steps, decision, tools, lambda again: bus.planned(again.plan, again.problems))
+    outcome, found = converge(
+        steps, decision, tools, lambda again: bus.planned(again.plan, again.problems)
+    )
     code = exit_code(outcome)
     bus.run_done(
         code,
