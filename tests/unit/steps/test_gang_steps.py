@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import Failed, Refused
-from orchestrator.facts import Identify, ReadImage, ReadListening, ReadMemory, ReadPath
+from orchestrator.facts import (
+    Identify,
+    ReadImage,
+    ReadListening,
+    ReadMemory,
+    ReadPath,
+    ReadRdma,
+)
 from orchestrator.facts.answers import Identity, Image, ListeningPort, Memory
 from orchestrator.facts.completion import Answer, Completion
 from orchestrator.facts.programs import ReadPrograms
@@ -21,6 +28,7 @@ from orchestrator.ranks.spec import canonical
 from orchestrator.script import Script
 from orchestrator.steps.image_copy import offer_job, pull_job
 from orchestrator.steps.job import Job, JobState
+from orchestrator.steps.rdma_gate import rdma_gate_steps
 from tests.gang_world import IMAGE, TINY, Site, container
 from tests.gangs import SPARKS
 
@@ -287,6 +295,23 @@ def test_too_little_memory_is_refused_with_both_figures(tmp_path: Path) -> None:
     site.world["spark-2"].answers[ReadMemory] = Memory(128 * 2**30, 80 * 2**30, 0, 0)
     with pytest.raises(Refused, match=r"vl needs 89\.6 GiB of memory, 80 GiB of 128 GiB"):
         site.steps["vl/memory/spark-2"].check(site.world)
+
+
+def test_a_host_that_refuses_the_memlock_limit_is_named(tmp_path: Path) -> None:
+    line = "vl: {profile: qwen3-vl-235b-awq, hosts: [spark-2, spark-3], parallel: {tensor: 2}}"
+    site = Site(tmp_path, line.replace("}}", "}, gate: {rdma: required}}"), SPARKS)
+    steps = {step.id: step for step in rdma_gate_steps(site.cluster, {})}
+    assert set(steps) == {"vl/rdma/spark-2", "vl/rdma/spark-3"}
+    assert steps["vl/rdma/spark-2"].check(site.world) is None
+    told = site.world["spark-2"]
+    there = told.assumed.get(ReadRdma())
+    told.answers[ReadRdma] = replace(there, memlock_unlimited=False)
+    with pytest.raises(Refused, match="can't lift the limit of locked memory"):
+        steps["vl/rdma/spark-2"].check(site.world)
+    assert site.ranks("vl")[0].rdma is False  # and no flag that docker would refuse
+    told.answers[ReadRdma] = replace(there, dev_infiniband=False)
+    with pytest.raises(Refused, match="no /dev/infiniband"):
+        steps["vl/rdma/spark-2"].check(site.world)
 
 
 def test_down_takes_what_the_files_know_and_what_they_do_not(site: Site) -> None:
