@@ -16,7 +16,7 @@ from benchmarks import namespace
 from benchmarks.resources import script, state_hash
 
 PORT, DELAYED_PORT = 2222, 2223
-ROUND_TRIP_S = 0.1  # of the delayed port
+ROUND_TRIP_S = 0.25  # of the delayed port; long, so that a busy machine hides less of it
 
 SSHD_CONFIG = """\
 Port {port}
@@ -118,13 +118,12 @@ def start(root: Path, hosts: int) -> Farm:
     _more_files()
     _write_files(root, hosts)
     sshd = subprocess.Popen(
-        [_sshd(), "-D", "-E", str(root / "sshd.log"), "-f", str(root / "sshd_config")]
+        [_sshd(), "-D", "-E", str(root / "sshd.log"), "-f", str(root / "sshd_config")],
+        preexec_fn=namespace.keep_orphans,
     )
     proxy = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "benchmarks.delay_proxy"),
-            *(str(DELAYED_PORT), str(PORT), str(ROUND_TRIP_S / 2)),
-        ]
+        [sys.executable, "-m", "benchmarks.delay_proxy"]
+        + [str(value) for value in (DELAYED_PORT, PORT, ROUND_TRIP_S / 2)]
     )
     farm = Farm(root, sshd.pid, proxy.pid)
     for port in (PORT, DELAYED_PORT):

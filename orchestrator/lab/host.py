@@ -93,12 +93,17 @@ def shared_folders(engine: Path, llama: Path) -> dict[str, Path]:
 
 
 def netplan_text(address: str, prefix: int, gateway: str) -> str:
-    """The management interface's own file, as a real host has one."""
+    """The management interface's own file, as a real host has one.
+
+    No IPv6: the address of a host that lost its power can still be on the wire when it comes back, is taken
+    for a duplicate, and networkd then holds the boot up for two minutes.
+    """
     return (
         "# the rehearsal lab's management network: what SSH comes in by\n"
         "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n"
         f"    {MANAGEMENT}:\n      addresses: [{address}/{prefix}]\n"
-        f"      routes: [{{to: default, via: {gateway}}}]\n      accept-ra: false\n"
+        f"      routes: [{{to: default, via: {gateway}}}]\n"
+        "      accept-ra: false\n      link-local: []\n"
     )
 
 

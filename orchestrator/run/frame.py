@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -191,13 +192,14 @@ class Frame:
         hosts = len({step.host for step in group.steps if step.host})
         if hosts > 1:
             yield f"{hosts} hosts"
-        if group.counts["unchanged"] == len(group.steps):
-            waited = all(step.role == "wait" for step in group.steps)
-            yield "done" if waited and not group.idle else "as it should be"
+        if group.idle:
+            yield "as it should be"
+            return
+        if group.over:
+            yield from self._over(group)
             return
         words: tuple[tuple[str, tuple[State, ...]], ...] = (
-            ("changed" if group.over else "done", ("changed",)),
-            ("as they should be" if group.over else "fine", ("unchanged",)),
+            ("done", ("changed", "unchanged")),
             ("running", ("running",)),
             ("waiting", ("pending", "waiting")),
             ("failed", ("failed",)),
@@ -207,6 +209,12 @@ class Frame:
         for word, states in words:
             if number := sum(group.counts[state] for state in states):
                 yield f"{number} {word}"
+
+    def _over(self, group: Group) -> Iterator[str]:
+        """How the steps of a stage ended; a number only where they ended differently."""
+        words = Counter(step.word for step in group.steps)
+        plain = len(words) == 1 and group.counts["unchanged"]
+        yield from (word if plain else f"{number} {word}" for word, number in words.items())
 
     def _waits_for(self, group: Group) -> list[str]:
         """Titles of the stages that are not over and hold what this one needs."""

@@ -30,6 +30,7 @@ EXITS = {
     143: "it was stopped",
 }
 LAST_LINES = 12
+LINE = 400  # of a line that a rank wrote; some are whole configurations
 
 
 def ours(cluster: Cluster, host: str) -> ReadContainers:
@@ -157,6 +158,9 @@ class GangStep(Step):
         return " ".join(self.log(world, name).stamp for name in self.names)
 
     def not_yet(self, world: World, what: str) -> Change:
-        """Not yet, with the last thing that the ranks said."""
-        said = next((line for name in self.names if (line := self.log(world, name).last)), "")
-        return Change(f"{what}: {said[:160]}" if said else what, progress=self.moving(world))
+        """Not yet, with the last thing that a rank said."""
+        logs = {name: self.log(world, name) for name in self.names}
+        newest = max(logs, key=lambda name: (bool(logs[name].last), logs[name].stamp))
+        said = logs[newest].last[:LINE]
+        host = self.names[newest] if said else ""
+        return Change(what, progress=self.moving(world), log=said, rank=host)

@@ -47,7 +47,7 @@ def railed(lab: Lab) -> Lab:
     for number, host in enumerate(lab.hosts, start=1):
         plan = (
             "network: {version: 2, ethernets: {"
-            f"{RAIL}: {{addresses: [10.20.0.{number}/24], mtu: 9000, accept-ra: false}}}}}}\n"
+            f"{RAIL}: {{addresses: [10.20.0.{number}/24], mtu: 9000, accept-ra: false, link-local: []}}}}}}\n"
         )
         script = 'umask 077; printf %s "$1" > /etc/netplan/50-test.yaml; netplan apply'
         lab.run(host, ["sudo", "sh", "-c", script, "sh", plan])

@@ -216,7 +216,10 @@ def test_the_engines_own_variables_follow_and_the_profile_wins(tmp_path: Path) -
     assert "B" not in head.env
     assert head.secrets == {"HF_TOKEN", "VLLM_API_KEY=api_key"}
     assert worker.secrets == {"HF_TOKEN"}
-    assert '["A", "AUTOSCALER_METRIC_PORT", "RAY_ADDRESS", "VLLM_HOST_IP"]' in head.files["/orch/entry.sh"]
+    assert (
+        '["A", "AUTOSCALER_METRIC_PORT", "RAY_ADDRESS", "VLLM_HOST_IP"]'
+        in head.files["/orch/entry.sh"]
+    )
 
 
 def test_packages_go_in_before_the_engine(tmp_path: Path) -> None:

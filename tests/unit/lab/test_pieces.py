@@ -100,6 +100,7 @@ def test_management_netplan_is_yaml_for_one_interface() -> None:
             "addresses": ["10.77.0.11/24"],
             "routes": [{"to": "default", "via": "10.77.0.1"}],
             "accept-ra": False,
+            "link-local": [],
         }
     }
 
