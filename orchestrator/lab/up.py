@@ -54,9 +54,10 @@ def bring_up(home: Home, wish: Wish, progress: Progress) -> records.Record:
         if known is not None or labelled(home, wish.name):
             progress.note(f"lab {wish.name} was left half made: starting over")
             remove(home, wish.name, progress)
-        pieces = set_up(home, progress)
-        record = _claim(home, pieces.docker, wish)
+        records.reserve(home, wish.name)
         try:
+            pieces = set_up(home, progress)
+            record = _claim(home, pieces.docker, wish)
             _build(home, record, wish, pieces, progress)
         except BaseException:
             progress.note(f"lab {wish.name} did not come up: removing it")
@@ -104,7 +105,7 @@ def _claim(home: Home, docker: Docker, wish: Wish) -> records.Record:
         taken += [other.layout.base for other in others if other is not None]
         ports = None if wish.like is None else wish.like.ports
         layout = lay_out(wish.name, wish.hosts, wish.segments, free_base(taken), ports)
-        record = records.Record(layout, wish.folder.absolute())
+        record = records.Record(layout, wish.folder.absolute(), docker.own)
         records.save(home, record)
     return record
 
