@@ -18,6 +18,9 @@ from orchestrator.lab.home import Home
 from orchestrator.lab.host import (
     LABEL,
     create,
+    create_argv,
+    droppable,
+    forbidden_capabilities,
     load_tree_image,
     seed_archive,
     shared_folders,
@@ -144,17 +147,14 @@ def _build(
                 network.name,
             )  # fmt: skip
 
+        dropped = droppable(docker, pieces.image, forbidden_capabilities())
+        shared = shared_folders(pieces.engine, pieces.llama)
+
         def one(host: LabHost) -> None:
             gateway = str(ipaddress.ip_network(layout.networks[0].subnet)[1])
             seed = seed_archive(layout, host, own[host.name], user, pieces.models, gateway)
-            create(
-                docker,
-                layout,
-                host,
-                pieces.image,
-                shared_folders(pieces.engine, pieces.llama),
-                seed,
-            )
+            argv = create_argv(layout, host, pieces.image, shared, dropped)
+            create(docker, host, argv, layout.name, seed)
             docker("start", host.container)
             wait_until_up(docker, host)
             load_tree_image(docker, host)
