@@ -75,6 +75,8 @@ class Step(ABC):
     stage: str = ""  # the playbook's stage that it belongs to
     on_demand: bool = False  # only if a step that needs it will change
     needs: frozenset[str] = frozenset()
+    order: frozenset[str] = frozenset()  # also waits for these to end, however; see run/executor.py
+    serves: frozenset[str] | None = None  # deployments that wait for it; None: all of its hosts
     reads: frozenset[tuple[str, Query[Any]]] = frozenset()  # (host, query)
     patience: Patience = Patience()
 

@@ -57,6 +57,7 @@ def _take_down(cluster: Cluster, scope: str, tools: Toolbox) -> None:
     steps = ordered(step for step in down_steps(cluster, {}) if step.scope == scope)
     decision = survey(steps, tools.world)
     tools.bus.note(f"{scope} failed: its ranks are stopped again, their logs are kept")
+    tools.bus.planned(decision.plan, decision.problems)
     Executor(
         steps,
         tools.world,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from orchestrator.contracts import Event
 from orchestrator.run.events import Kind, redact_all
-from orchestrator.run.tidy import tidy
+from orchestrator.tidy import tidy
 
 State = Literal[
     "pending",
@@ -288,7 +288,11 @@ class Hop:
 
 def critical_path(record: Record) -> list[Hop]:
     """The chain of steps that ended last: what to make faster if the run shall be faster."""
-    timed = {step.id: step for step in record.steps.values() if step.started is not None}
+    timed = {
+        step.id: step
+        for step in record.steps.values()
+        if step.started is not None and not (step.stage == "down" and record.verb != "down")
+    }  # what is stopped again after a failure comes last, and is not why it took so long
     if not timed:
         return []
 

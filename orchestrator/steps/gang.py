@@ -18,6 +18,7 @@ from orchestrator.facts.rank_log import RankLog, ReadRankLog
 from orchestrator.ranks.build import container_name
 from orchestrator.ranks.spec import digest
 from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.tidy import telling
 
 Reads = frozenset[tuple[str, Query[Any]]]
 
@@ -142,10 +143,10 @@ class GangStep(Step):
 
     def _ended(self, world: World, container: Container, host: str) -> None:
         try:
-            lines = self.log(world, container.name).lines[-LAST_LINES:]
+            lines = telling(self.log(world, container.name).lines, LAST_LINES)
         except LookupError:  # a step that does not read logs; the evidence has them
-            lines = ()
-        told = "".join(f"\n    {line}" for line in lines if line.strip())
+            lines = []
+        told = "".join(f"\n    {line[:LINE]}" for line in lines)
         raise Failed(
             f"rank {container.name} {state_words(container)}{told}",
             host=host,

@@ -137,7 +137,7 @@ def test_the_head_of_a_ray_gang(tmp_path: Path) -> None:
     assert set(worker.files) == {"/orch/entry.sh"}
     text = head.files["/orch/entry.sh"]
     assert (
-        "\nray start --head --node-ip-address=10.20.0.10 --port=6379 --include-dashboard=false "
+        "\n  ray start --head --node-ip-address=10.20.0.10 --port=6379 --include-dashboard=false "
         "--node-manager-port=6400 --object-manager-port=6401 --runtime-env-agent-port=6402 "
         "--dashboard-agent-grpc-port=6403 --dashboard-agent-listen-port=6404 "
         "--metrics-export-port=6405 --ray-client-server-port=6406 --min-worker-port=10002 "

@@ -46,8 +46,11 @@ def test_nothing_runs_so_all_ranks_are_started_at_once(site: Site) -> None:
         "tiny/rank/1": "start worker orch-demo-tiny-1",
     }
     assert not site.steps["tiny/rank/1"].needs & {"tiny/rank/0", "tiny/join"}
-    decision = decide(site.steps, site.world)
-    assert {"tiny/stop/spark-1", "tiny/ports/spark-2", "tiny/answer"} <= decision.plan.provisional
+    plan = decide(site.steps, site.world).plan
+    assert {"tiny/join", "tiny/answer"} <= plan.provisional
+    assert (
+        not {"tiny/stop/spark-1", "tiny/ports/spark-2"} & plan.provisional
+    )  # nothing before them moves
 
 
 def test_what_runs_as_it_should_is_left_alone(site: Site) -> None:
@@ -64,7 +67,8 @@ def test_a_changed_rank_shows_its_diff_and_makes_its_whole_gang_go(site: Site) -
     changed = Site(site.cluster.root / "new", TINY.replace("port: 8000", "port: 8010"))
     changed.world = site.world
     found = changed.changes()
-    assert set(found) == {"tiny/rank/0", "tiny/rank/1"}  # the worker's own words are the same
+    stopped = {"tiny/stop/spark-1", "tiny/stop/spark-2"}
+    assert set(found) == {"tiny/rank/0", "tiny/rank/1"} | stopped  # the worker's words are the same
     diff = changed.check("tiny/rank/0").diff
     assert "-file /orch/entry.sh" not in diff
     assert any(line.startswith("-") and "--port 8000" in line for line in diff.splitlines())
@@ -126,6 +130,27 @@ def test_a_taken_port_is_refused_with_its_owner(site: Site) -> None:
     assert "taken: 8000 by nginx (pid 12)" in refused.value.message
     site.run(site.ranks()[0])
     assert site.check("tiny/ports/spark-1") is None  # our own rank holds it
+
+
+def test_who_is_in_the_way_is_told_before_anything_is_done(site: Site) -> None:
+    taken = ListeningPort(8000, "0.0.0.0", "nginx", 12)
+    site.world["spark-1"].answers[ReadListening] = (taken,)
+    with pytest.raises(Refused, match=r"8000 by nginx \(pid 12\)"):
+        site.check("tiny/room/spark-1")
+    (other,) = (rank for rank in site.ranks() if rank.index == 1)
+    site.world["spark-1"].containers["old"] = replace(container(other), name="old")
+    assert site.check("tiny/room/spark-1") is None  # it is ours, may hold the port, and will go
+
+
+@pytest.mark.parametrize("labels", [{}, {"orch.cluster": "other"}])
+def test_a_stranger_of_a_ranks_name_is_refused(site: Site, labels: dict[str, str]) -> None:
+    head = site.ranks()[0]
+    site.world["spark-1"].containers[head.name] = replace(container(head), labels=labels)
+    for step in ("tiny/room/spark-1", "tiny/ports/spark-1"):
+        with pytest.raises(Refused) as refused:
+            site.check(step)
+        assert head.name in refused.value.message
+        assert f"docker rename {head.name}" in refused.value.hint
 
 
 def test_joining_is_waited_for_and_what_the_ranks_say_is_progress(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 OWN = "orch: "  # what our entrypoints put before their lines
 _PROCESS = r"(?:\([\w.-]+ pid=\d+[^)]*\)\s*)*"  # vLLM's and Ray's, several in a row
@@ -15,8 +16,8 @@ _HEADS = (
     # INFO 11-21 12:13:16 [core.py:77] text · 2026-11-21 11:59:30,068 WARNING node.py:438 -- text
     rf"(?:\[?(?P<level>{_LEVEL})\]?:?\s+)?\[?{_CLOCK}\]?(?:\s+\[?(?P<after>{_LEVEL})\]?:?)?"
     rf"(?:\s+{_PLACE})?(?:\s|:)+",
-    # W1121 12:12:35.494000 260 torch/_library/triton.py:53] text
-    rf"(?P<level>[IWEF])\d{{4}} {_CLOCK}\s+\d+ {_PLACE}\s+",
+    # W1121 12:12:35.494000 260 torch/_library/triton.py:53] text · [W1121 12:16:46.118252692 socket.cpp:207] text
+    rf"\[?(?P<level>[IWEF])\d{{4}} {_CLOCK}(?:\s+\d+)? {_PLACE}\s+",
 )
 _PATTERNS = tuple(re.compile(rf"\A{_PROCESS}{head}") for head in _HEADS)
 _PROCESSES = re.compile(rf"\A{_PROCESS}(?=.)")
@@ -33,3 +34,24 @@ def tidy(line: str) -> str:
             level = found.get("level") or found.get("after") or ""
             return _SHOWN.get(level[:1], "") + text[head.end() :]
     return _PROCESSES.sub("", text, count=1) or text
+
+
+_FRAME = re.compile(r'\A(?:error: )?File "[^"]+", line \d+')
+_ERROR = re.compile(r"\A(?:error: )?[\w.]+(?:Error|Exception|Exit|Interrupt)\b")
+_EMPTY = re.compile(
+    r"\A(?:error: )?(?:[\s^~]*|Traceback \(most recent call last\):"
+    r"|The above exception was .*|During handling of the above .*)\Z"
+)
+
+
+def telling(lines: Iterable[str], count: int) -> list[str]:
+    """The last lines that tell something: of a traceback the error, not the way there."""
+    kept: list[str] = []
+    code = False  # the line after a frame is its source
+    for line in map(tidy, lines):
+        frame = _FRAME.match(line) is not None
+        source, code = code and not frame and _ERROR.match(line) is None, frame
+        if frame or source or _EMPTY.match(line) or kept[-1:] == [line]:
+            continue
+        kept.append(line)
+    return kept[-count:]
