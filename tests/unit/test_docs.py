@@ -21,7 +21,11 @@ from orchestrator.spec.resolve import load
 from scripts.reference import EXIT_CODES
 
 ROOT = Path(__file__).parents[2]
-MADE = {"files.md", "cli.md", "troubleshooting.md"}  # tests/unit/test_reference.py; `orch` in them too
+MADE = {
+    "files.md",
+    "cli.md",
+    "troubleshooting.md",
+}  # tests/unit/test_reference.py; `orch` in them too
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -38,8 +42,7 @@ def called(path: Path) -> str:
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
     """(language, text) of each fenced block."""
-    for language, body in BLOCK.findall(text):
-        yield language, body
+    yield from BLOCK.findall(text)
 
 
 def commands(path: Path) -> Iterator[str]:
@@ -135,11 +138,13 @@ def test_links_lead_somewhere(path: Path) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=called)
 def test_named_files_and_tests_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    for file, test in re.findall(r"`((?:tests|scripts|orchestrator)/[\w/.-]+\.\w+)(?:::(\w+))?`", text):
-        if "NAME" in file:
+    for file, test in re.findall(
+        r"`((?:tests|scripts|orchestrator)/[\w/.-]+\.\w+)(?:::(\w+))?`", text
+    ):
+        if "textserve" in file:  # the engine that CONTRIBUTING makes up
             continue
         assert (ROOT / file).is_file(), file
-        assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8"), test
+        assert not test or f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), test
 
 
 @pytest.mark.parametrize("path", PAGES, ids=called)
