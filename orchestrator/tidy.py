@@ -38,6 +38,7 @@ def tidy(line: str) -> str:
 
 _FRAME = re.compile(r'\A(?:error: )?File "[^"]+", line \d+')
 _ERROR = re.compile(r"\A(?:error: )?[\w.]+(?:Error|Exception|Exit|Interrupt)\b")
+_INDENTED = re.compile(r"\s{4}")  # source in a traceback, or a usage text's further lines
 _EMPTY = re.compile(
     r"\A(?:error: )?(?:[\s^~]*|Traceback \(most recent call last\):"
     r"|The above exception was .*|During handling of the above .*)\Z"
@@ -48,10 +49,12 @@ def telling(lines: Iterable[str], count: int) -> list[str]:
     """The last lines that tell something: of a traceback the error, not the way there."""
     kept: list[str] = []
     code = False  # the line after a frame is its source
-    for line in map(tidy, lines):
+    for raw in lines:
+        line = tidy(raw)
         frame = _FRAME.match(line) is not None
         source, code = code and not frame and _ERROR.match(line) is None, frame
-        if frame or source or _EMPTY.match(line) or kept[-1:] == [line]:
+        way = frame or source or _INDENTED.match(raw) is not None
+        if way or _EMPTY.match(line) or kept[-1:] == [line]:
             continue
         kept.append(line)
     return kept[-count:]

@@ -60,6 +60,7 @@ def test_no_line_is_lost(line: str) -> None:
 
 
 TRACEBACK = """\
+    return cut(here)
 2026-11-21 12:00:35,117\tINFO usage_lib.py:448 -- Usage stats collection is disabled.
 Traceback (most recent call last):
   File "/opt/bin/ray", line 13, in <module>
