@@ -47,6 +47,7 @@ class Change:
     progress: str = ""  # moves when work moves: patience's stall clock restarts when it differs
     log: str = ""  # the last line that what is waited for wrote
     rank: str = ""  # whose line that is, as a host's name
+    hint: str = ""  # what to type if it can't be brought about
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ class Executor:
         if change is None:
             return "unchanged"
         if step.role == "gate" and type(step).apply is Step.apply:
-            raise Refused(change.summary, step=step.id)
+            raise Refused(change.summary, step=step.id, hint=change.hint)
         return self._change(step, change)
 
     def _demanded(self, step: Step, stale: bool) -> bool:
@@ -218,7 +218,11 @@ class Executor:
         progress = ""
         while change is not None:
             if step.role != "wait" and not change.under_way:
-                raise Failed(f"still not so after it was applied: {change.summary}", step=step.id)
+                raise Failed(
+                    f"still not so after it was applied: {change.summary}",
+                    step=step.id,
+                    hint=change.hint,
+                )
             now = self._clock.now()
             if change.progress != progress:
                 progress, moved = change.progress, now
@@ -226,9 +230,13 @@ class Executor:
             if change.log:
                 self._bus.log_line(step, change.log, rank=change.rank)
             if now - start > patience.total:
-                raise NoPatience(f"{change.summary} (gave up after {patience.total:.0f} s)")
+                raise NoPatience(
+                    f"{change.summary} (gave up after {patience.total:.0f} s)", hint=change.hint
+                )
             if now - moved > patience.stall:
-                raise NoPatience(f"{change.summary} (nothing moved for {patience.stall:.0f} s)")
+                raise NoPatience(
+                    f"{change.summary} (nothing moved for {patience.stall:.0f} s)", hint=change.hint
+                )
             if self._clock.pause(self._cancel, patience.poll):
                 raise Interrupted("interrupted while waiting", step=step.id)
             self._world.read(step.reads)

@@ -76,7 +76,14 @@ class ImageHere(ImageStep):
         if here.present and model is not None:
             exact = model[1].digests[0]
             return watched(Change(f"pull {exact}: it has another {here.reference}"), job)
-        return watched(Change(f"pull {here.reference}"), job)
+        return watched(Change(f"pull {here.reference}", hint=self._hint(host)), job)
+
+    def _hint(self, host: str) -> str:
+        image, program = self.deployment.profile.image, self.cluster.hosts[host].runtime
+        return (
+            f"is {image} spelt right (`image:` of {self.deployment.profile.name}), can {host} reach its"
+            f" registry, does it need `{program} login` there? on {host}: {program} pull {image}"
+        )
 
     def _copied(self, world: World, copy: Copy) -> Change:
         host = self.host or ""
