@@ -53,6 +53,7 @@ class Contestant(ABC):
     warm = True  # has something that stays open between two runs
     talks = False
     applies = True  # makes the changes that it finds
+    own_round_trips = True  # no other contestant has the same number of them for one host
 
     @abstractmethod
     def command(self, job: Job) -> list[str]:
@@ -187,6 +188,7 @@ class Ansible(Contestant):
     def __init__(self, strategy: str, one_task: bool = False) -> None:
         self.name = "ansible, one shell task" if one_task else f"ansible, strategy {strategy}"
         self._strategy = strategy
+        self.own_round_trips = strategy == "linear"  # strategies differ between hosts, not for one
         self._one_task = one_task
 
     def command(self, job: Job) -> list[str]:

@@ -16,7 +16,7 @@ from benchmarks import namespace
 from benchmarks.resources import script, state_hash
 
 PORT, DELAYED_PORT = 2222, 2223
-ROUND_TRIP_S = 0.25  # of the delayed port; long, so that a busy machine hides less of it
+ROUND_TRIP_S = 0.1  # of the delayed port
 
 SSHD_CONFIG = """\
 Port {port}

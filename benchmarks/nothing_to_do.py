@@ -41,7 +41,8 @@ ROUNDS = (
     Round(100, 3, 60),
     Round(500, 2, 60),
 )
-ROUND_TRIP_RUNS = 3
+ROUND_TRIP_RUNS = 5
+FEW_S = 5.0
 
 
 def play(arena: Arena, round_: Round, who: list[Contestant], expected: str) -> list[Series]:
@@ -79,8 +80,8 @@ def round_trips(arena: Arena, one: Contestant) -> dict[Phase, float]:
                 if sample.error or sample.over:
                     return {}
                 found[phase] = min(sample.wall_s, found.get(phase, sample.wall_s))
-        if best[farms.DELAYED_PORT]["cold"] > SLOW_S:
-            break  # so many that noise does not matter
+        if best[farms.DELAYED_PORT]["cold"] > FEW_S:
+            break  # so many round trips that noise does not matter
     near, far = best[farms.PORT], best[farms.DELAYED_PORT]
     slope: dict[Phase, float] = {p: (far[p] - near[p]) / farms.ROUND_TRIP_S for p in near}
     return {p: count + (1 if p == "cold" else 0) for p, count in slope.items()}
@@ -124,7 +125,9 @@ def main(rounds: Sequence[Round], peers: Path | None, only: str) -> dict[str, An
         able = [one for one in who if not refused[one.name]]
         return {
             "refused": {name: why for name, why in refused.items() if why},
-            "round_trips": {one.name: round_trips(arena, one) for one in able},
+            "round_trips": {
+                one.name: round_trips(arena, one) for one in able if one.own_round_trips
+            },
             "rounds": all_rounds(arena, rounds, able, expected),
         }
 

@@ -78,9 +78,7 @@ def test_when_there_is_no_room_failures_stay() -> None:
 def test_with_several_deployments_each_has_its_own_stages() -> None:
     kept = Kept()
     bus = Bus("r", [kept], clock=Clock())
-    named = [
-        replace(step("image", host), id=f"vl/image/{host}", scope="vl") for host in ("a", "b")
-    ]
+    named = [replace(step("image", host), id=f"vl/image/{host}", scope="vl") for host in ("a", "b")]
     named += [replace(step("net", host), id=f"{host}/net/apply", scope=None) for host in "ab"]
     named += [replace(step("start", "a"), id="fast/rank/0", scope="fast")]
     plan = Plan({one.id: one for one in named}, {}, frozenset(one.id for one in named))
