@@ -30,7 +30,7 @@ FIGURES: dict[str, Any] = {
     "delay": 0.05,
     "stable": 600,
     "grace": 2,
-    "gives_up": 2,
+    "gives_up": 60,
     "connect": 1,
     "connects": 2,
     "gcs_port": 6379,
@@ -241,7 +241,7 @@ def test_a_ray_that_ran_out_of_its_own_patience_is_started_again(gang: Gang) -> 
     """A busy machine: the head's node did not come up within the time that Ray gives it."""
     gang.node(WORKER)
     (gang.folder / "ray_gives_up").write_text("3")
-    head = gang.head()
+    head = gang.head(gives_up=1)
     gang.until(lambda: gang.calls("vllm"))
     assert len(gang.calls("ray")) == 2
     assert "ended before the gang was complete (code 1), try 2 of 2" in gang.log("head")
