@@ -56,8 +56,21 @@ def _stage_steps(
     cluster: Cluster, entry: StageEntry, only: frozenset[str] | None, undo: bool
 ) -> list[Step]:
     """The steps that a stage's builder gives for the hosts it may touch, with the entry's settings."""
+    if only is not None and entry.stage == "start":
+        _refuse_parts_of_gangs(cluster, only)
     found = [step for step in _built(cluster, entry, undo) if _wanted(cluster, entry, step, only)]
     return [_with_settings(step, entry) for step in found]
+
+
+def _refuse_parts_of_gangs(cluster: Cluster, only: frozenset[str]) -> None:
+    """Ranks live and die together: a gang is started on all of its hosts or not at all."""
+    for name, one in cluster.deployments.items():
+        outside = [host for host in one.hosts if host not in only]
+        if outside and only & set(one.hosts):
+            raise FilesWrong(
+                f"deployment {name} also runs on {', '.join(outside)}: a gang is started whole",
+                hint=f"--hosts {','.join(dict.fromkeys([*sorted(only), *one.hosts]))}",
+            )
 
 
 def _built(cluster: Cluster, entry: StageEntry, undo: bool) -> Iterable[Step]:

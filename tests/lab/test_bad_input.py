@@ -23,9 +23,9 @@ HALVES = ("enp1s0f1np1", "enP2p1s0f1np1")
 # What a run could leave on a host: containers, netplan, units, limits, leases, jobs, addresses.
 LOOK = """
 ls /var/lib/docker/containers
-find /etc/netplan /etc/systemd/system /etc/security /var/lib/orch* /home/orch/.local /models -type f \
+find /etc/netplan /etc/systemd/system /etc/security /var/lib/orch* /run/orch /home/orch/.local /models -type f \
   -exec sha256sum {} + 2>/dev/null | sort -k 2
-find /etc/netplan /etc/systemd /var/lib/orch* /home/orch/.local 2>/dev/null | sort
+find /etc/netplan /etc/systemd /var/lib/orch* /run/orch /home/orch/.local 2>/dev/null | sort
 ip -o addr show | sed 's/ *valid_lft.*//'
 """
 FORGET = f"""
