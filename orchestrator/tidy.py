@@ -20,7 +20,7 @@ _HEADS = (
     rf"\[?(?P<level>[IWEF])\d{{4}} {_CLOCK}(?:\s+\d+)? {_PLACE}\s+",
 )
 _PATTERNS = tuple(re.compile(rf"\A{_PROCESS}{head}") for head in _HEADS)
-_PROCESSES = re.compile(rf"\A{_PROCESS}(?=.)")
+_PROCESSES = re.compile(rf"\A{_PROCESS}")
 _SHOWN = {"W": "warning: ", "E": "error: ", "C": "error: ", "F": "error: "}  # by first letter
 
 
@@ -33,7 +33,7 @@ def tidy(line: str) -> str:
             found = head.groupdict()
             level = found.get("level") or found.get("after") or ""
             return _SHOWN.get(level[:1], "") + text[head.end() :]
-    return _PROCESSES.sub("", text, count=1) or text
+    return _PROCESSES.sub("", text, count=1)
 
 
 _FRAME = re.compile(r'\A(?:error: )?File "[^"]+", line \d+')

@@ -161,7 +161,8 @@ class GangStep(Step):
     def not_yet(self, world: World, what: str) -> Change:
         """Not yet, with the last thing that a rank said."""
         logs = {name: self.log(world, name) for name in self.names}
-        newest = max(logs, key=lambda name: (bool(logs[name].last), logs[name].stamp))
-        said = logs[newest].last[:LINE]
+        last = {name: telling(log.lines, 1) for name, log in logs.items()}
+        newest = max(logs, key=lambda name: (bool(last[name]), logs[name].stamp))
+        said = "".join(last[newest])[:LINE]
         host = self.names[newest] if said else ""
         return Change(what, progress=self.moving(world), log=said, rank=host)
