@@ -45,6 +45,9 @@ class Change:
     diff: str = ""
     under_way: bool = False  # a job of an earlier run does it already: watch, don't apply
     progress: str = ""  # moves when work moves: patience's stall clock restarts when it differs
+    log: str = ""  # the last line that what is waited for wrote
+    rank: str = ""  # whose line that is, as a host's name
+    hint: str = ""  # what to type if it can't be brought about
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Step(ABC):
     stage: str = ""  # the playbook's stage that it belongs to
     on_demand: bool = False  # only if a step that needs it will change
     needs: frozenset[str] = frozenset()
+    order: frozenset[str] = frozenset()  # also waits for these to end, however; see run/executor.py
+    serves: frozenset[str] | None = None  # deployments that wait for it; None: all of its hosts
     reads: frozenset[tuple[str, Query[Any]]] = frozenset()  # (host, query)
     patience: Patience = Patience()
 

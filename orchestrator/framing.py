@@ -96,7 +96,8 @@ E() { r=$3; read -r b _ </proc/uptime
 f=-; return "$r"; }
 q= f=- a=0 b=0
 read -r p _ </proc/self/stat
-{ while sleep 0.3 && kill -0 "$p" && [ -d "$d" ]; do
+{ while sleep 0.3 && [ -d "$d" ]; do
+kill -0 "$p" || { rm -rf "$d"; exit; }
 find "$d" -name '[oe]' -size +@flood@ | while read -r l; do : >"$l"; : >"$d/x"; done
 done; } </dev/null >/dev/null 2>&1 9>&- &
 """

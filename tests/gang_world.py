@@ -28,6 +28,7 @@ from orchestrator.steps.job import Job, JobState
 from orchestrator.steps.join import join_steps
 from orchestrator.steps.memory_gate import memory_gate_steps
 from orchestrator.steps.programs import program_steps
+from orchestrator.steps.room import room_steps
 from orchestrator.steps.start import start_steps
 from orchestrator.steps.stop import stop_steps
 from orchestrator.steps.supervise import supervise_steps
@@ -41,6 +42,7 @@ BUILDERS = (
     image_steps,
     program_steps,
     weights_steps,
+    room_steps,
     stop_steps,
     memory_gate_steps,
     start_steps,
@@ -56,14 +58,17 @@ class Told:
 
     assumed: Any
     containers: dict[str, Container] = field(default_factory=dict)
-    answers: dict[type[Any], Any] = field(default_factory=dict)
+    answers: dict[Any, Any] = field(default_factory=dict)
 
     def get(self, query: Query[T]) -> T:
         kind: type[Any] = type(query)
-        if kind is ReadContainers:
-            return cast("T", tuple(self.containers.values()))
+        if isinstance(query, ReadContainers):
+            known = self.containers.values()
+            return cast("T", tuple(one for one in known if query.name in (None, one.name)))
         if isinstance(query, ReadRankLog) and query.name not in self.containers:
             return cast("T", RankLog(False))
+        if query in self.answers:
+            return cast("T", self.answers[query])
         if kind in self.answers:
             return cast("T", self.answers[kind])
         if kind in (Completion, ReadPrograms):

@@ -14,11 +14,12 @@ from orchestrator.cli.options import Site, cluster_options
 @cluster_options
 @click.option("--playbook", default="up", help="Another playbook than `up` (name or file).")
 def plan(site: Site, playbook: str) -> None:
-    """Show what would change; exit 0 when nothing is wrong."""
+    """Show what would change; exit as `up` would because of what is wrong already now."""
     from orchestrator.cli.drive import look
-    from orchestrator.plan.show import as_json, counts
+    from orchestrator.plan.show import as_json
+    from orchestrator.run.converge import worst
 
     decision = look(site, playbook)
     if site.json:
         click.echo(json.dumps(as_json(decision), indent=2))
-    sys.exit(1 if counts(decision)["wrong"] else 0)
+    sys.exit(worst(decision.problems.values()))

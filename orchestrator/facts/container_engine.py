@@ -35,6 +35,8 @@ class ReadContainerEngine:
         body = sh(
             """if command -v {} >/dev/null; then
   info=$({} info --format {}); code=$?
+  # without a daemon docker stumbles over our format first: `version` says why in words
+  [ "$code" = 0 ] || {} version >/dev/null
   printf 'rc %s\\n%s\\n' "$code" "$info"
   printf 'space %s\\n' "$(stat -f -c '%S %a %d %c' -- "${info%%
 *}" 2>/dev/null)"
@@ -43,6 +45,7 @@ else echo "{} is not installed" >&2; (exit 127); fi""",
             self.runtime,
             self.runtime,
             ROOTS[self.runtime] + "\n{{json .}}",
+            self.runtime,
             self.runtime,
         )
         return script(info=probe(body, keep=1_048_576))

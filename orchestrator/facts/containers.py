@@ -47,13 +47,16 @@ STATES = frozenset(
 
 @dataclass(frozen=True)
 class ReadContainers:
-    """Containers with the label of a cluster; with `cluster=None` all of them, whoever's they are."""
+    """Containers with the label of a cluster, or of one name; else all of them, whoever's they are."""
 
     runtime: str
     cluster: str | None = None
+    name: str | None = None
 
     def ask(self) -> Script:
         wanted = "" if self.cluster is None else f"label={CLUSTER}={self.cluster}"
+        if self.name is not None:
+            wanted = f"name={re.escape(self.name)}"  # any name with this in it: `parse` is exact
         body = sh(
             """if command -v {} >/dev/null; then
   filter={}
@@ -91,7 +94,11 @@ else (exit 127); fi""",
                 one.labels.get(CLUSTER) != self.cluster for one in containers
             ):
                 raise ValueError("a container of another cluster")
-            return tuple(sorted(containers, key=lambda one: one.name))
+            return tuple(
+                one
+                for one in sorted(containers, key=lambda one: one.name)
+                if self.name in (None, one.name)
+            )
 
 
 def only_vanished(result: Result) -> bool:

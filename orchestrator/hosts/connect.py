@@ -138,7 +138,9 @@ class Opener:
         except OrchError:
             raise
         except paramiko.BadHostKeyException as error:
-            raise wrong_key(error) from error
+            pinned = ssh.host_key is not None
+            files = [] if pinned else _known_hosts(connection, ssh)
+            raise wrong_key(error, self.keys.file_of(error.hostname, files)) from error
         except Exception as error:
             raise self._reason(error, connection, ssh, time.monotonic() - began) from error
 

@@ -50,6 +50,11 @@ class KnownKeys:
         # ed25519 first: it is what servers have and clients prefer.
         return sorted(found.items(), key=lambda one: one[0] != "ssh-ed25519")
 
+    def file_of(self, name: str, files: Sequence[Path]) -> Path | None:
+        """The first of the files that has a key for `name`."""
+        with self._lock:
+            return next((path for path in files if self._load(path).lookup(name)), None)
+
     def _load(self, path: Path) -> HostKeys:
         if path not in self._files:
             keys = HostKeys()
@@ -92,13 +97,15 @@ class _Unknown(paramiko.MissingHostKeyPolicy):
         )
 
 
-def wrong_key(error: paramiko.BadHostKeyException) -> HostKeyWrong:
-    """The host answered with a key that is not the one we know."""
+def wrong_key(error: paramiko.BadHostKeyException, file: Path | None) -> HostKeyWrong:
+    """The host answered with a key that is not the one we know, from `file` or pinned in the inventory."""
+    anew = "correct ssh.host_key in the inventory"
+    if file is not None:
+        anew = f"ssh-keygen -R {error.hostname} -f {file}, then add --accept-new-host-keys"
     return HostKeyWrong(
         f"its host key is {error.key.get_name()} {error.key.fingerprint}, "
         f"but {error.expected_key.get_name()} {error.expected_key.fingerprint} was expected",
-        hint="if the host was installed anew, remove the old key (ssh-keygen -R NAME, or "
-        "ssh.host_key in the inventory); if not, someone else may be answering",
+        hint=f"if the host was installed anew: {anew}; if not, someone else may be answering",
     )
 
 

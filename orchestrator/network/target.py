@@ -59,7 +59,12 @@ def target_of(
     claims = conflicts(files, wanted, network, cluster.adopt)
     reasons += claims.refused
     if reasons:
-        raise Refused("; ".join(reasons), host=host)
+        raise Refused(
+            "; ".join(reasons),
+            host=host,
+            hint=f"correct that in the inventory (`links:`, `network:`) or on {host}; `orch render` prints"
+            " what is to be written",
+        )
     text = netplan_text(cluster, fabric, host, renderer=_renderer(network), without=claims.matched)
     return _target(wanted, claims, text, network, files)
 

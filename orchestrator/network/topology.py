@@ -23,6 +23,15 @@ FabricKind = Literal["pair", "switch", "ring", "chain", "mesh", "none"]
 LINK_LOCAL = IPv4Network("169.254.0.0/16")
 
 
+def spanning(cluster: Cluster, host: str) -> tuple[str, ...]:
+    """Deployments that need the fabric of this host: those that share it with other hosts."""
+    return tuple(
+        name
+        for name, one in cluster.deployments.items()
+        if host in one.hosts and len(set(one.hosts)) > 1
+    )
+
+
 @dataclass(frozen=True)
 class Member:
     """One half of a port in a segment. `interface` is None where addresses are link-local."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.contracts import Change, Plan, Query, Step, World
@@ -29,45 +29,91 @@ def first_reads(steps: Mapping[str, Step]) -> frozenset[tuple[str, Query[Any]]]:
     return frozenset(read for read in reads if read[1] not in by_http)
 
 
-def decide(steps: Mapping[str, Step], world: World) -> Decision:
-    """Check every step whose ancestors leave the world as it is; the others are provisional."""
-    changes: dict[str, Change] = {}
-    provisional: set[str] = set()
-    problems: dict[str, OrchError] = {}
-    missing: set[tuple[str, Query[Any]]] = set()
-    unsettled: set[str] = (
-        set()
-    )  # changing, provisional, failing or unread: what follows is decided later
-    for one, step in steps.items():
-        if step.needs & unsettled:
-            unsettled.add(one)
-            provisional.add(one)
-            continue
-        if step.on_demand:
-            continue
+@dataclass
+class _Findings:
+    """What checks said so far."""
+
+    changes: dict[str, Change] = field(default_factory=dict)
+    problems: dict[str, OrchError] = field(default_factory=dict)
+    missing: set[tuple[str, Query[Any]]] = field(default_factory=set)
+    later: set[str] = field(default_factory=set)  # unread, or behind what moves
+    unsettled: set[str] = field(default_factory=set)  # what follows these is decided later
+
+    def look(self, step: Step, world: World) -> None:
+        """One step's check."""
         try:
             change = step.check(world)
         except NotRead:
-            missing.update(step.reads)
-            unsettled.add(one)
-            provisional.add(one)
+            self.missing.update(step.reads)
+            self.later.add(step.id)
         except OrchError as error:
-            problems[one] = error
-            unsettled.add(one)
+            self.problems[step.id] = error
         else:
-            if change is not None:
-                changes[one] = change
-                unsettled.add(one)
-    moving = {one for one in (*changes, *provisional) if steps[one].role == "change"}
+            if change is None:
+                return
+            self.changes[step.id] = change
+        self.unsettled.add(step.id)
+
+
+def decide(steps: Mapping[str, Step], world: World) -> Decision:
+    """Check every step whose ancestors leave the world as it is; the others are provisional."""
+    found = _Findings()
+    for one, step in steps.items():
+        if step.needs & found.unsettled:
+            found.unsettled.add(one)
+            found.later.add(one)
+        elif not step.on_demand:
+            found.look(step, world)
+    moving = {one for one in (*found.changes, *found.later) if steps[one].role == "change"}
     demanded = _demanded(steps, moving)
     pruned = {one for one, step in steps.items() if step.on_demand and one not in demanded}
+    later = _look_at_demanded(steps, world, demanded, found)
     plan = Plan(
         steps=steps,
-        changes=changes,
-        provisional=frozenset((provisional | demanded) - pruned),
+        changes={one: found.changes[one] for one in steps if one in found.changes},
+        provisional=frozenset((found.later | later) - pruned),
         pruned=frozenset(pruned),
     )
-    return Decision(plan, frozenset(missing), problems)
+    return Decision(plan, frozenset(found.missing), found.problems)
+
+
+def _look_at_demanded(
+    steps: Mapping[str, Step], world: World, demanded: set[str], found: _Findings
+) -> set[str]:
+    """Steps on demand are judged too where nothing before them moves: what refuses a start is known at once.
+
+    Returns those that are decided later.
+    """
+    moving = set(found.unsettled)
+    later: set[str] = set()
+    for one, step in steps.items():
+        if step.needs & moving:
+            moving.add(one)
+            later |= {one} & demanded
+        elif one in demanded:
+            found.look(step, world)
+            moving |= {one} & found.unsettled
+    return later
+
+
+def lost(decision: Decision) -> frozenset[str]:
+    """Steps that are wrong already now, and all that follows them."""
+    found: set[str] = set()
+    for one, step in decision.plan.steps.items():
+        if one in decision.problems or step.needs & found:
+            found.add(one)
+    return frozenset(found)
+
+
+def futile(decision: Decision) -> frozenset[str]:
+    """Steps that would change something only for what is lost: nothing is touched in vain."""
+    plan, gone = decision.plan, lost(decision)
+    below = dependents(plan.steps)
+    useful: set[str] = set()  # they lead to a step that can be done
+    for one in reversed(list(plan.steps)):
+        if one not in gone and (not below[one] or below[one] & useful):
+            useful.add(one)
+    return plan.provisional.union(plan.changes) - gone - useful
 
 
 def _demanded(steps: Mapping[str, Step], moving: set[str]) -> set[str]:

@@ -6,9 +6,12 @@ import graphlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from orchestrator.contracts import Step
 from orchestrator.errors import FilesWrong
+
+NOBODY = "(no deployment)"  # the scope of what serves none
 
 
 @dataclass
@@ -33,8 +36,8 @@ class Frontier:
         """The frontier once these steps of one stage stand behind it."""
         fresh: dict[str, dict[str | None, set[str]]] = defaultdict(lambda: defaultdict(set))
         for step in steps:
-            for host in step.touches:
-                fresh[host][step.scope].add(step.id)
+            for host, scope in product(step.touches, _waiting_scopes(step)):
+                fresh[host][scope].add(step.id)
         merged = {host: dict(scopes) for host, scopes in self.by_host.items()}
         for host, scopes in fresh.items():
             old = {} if None in scopes else merged.get(host, {})
@@ -49,6 +52,11 @@ class Frontier:
         return Frontier(merged)
 
 
+def _waiting_scopes(step: Step) -> Iterable[str | None]:
+    """Whose steps wait for this one; a host's own later steps always do."""
+    return (step.scope,) if step.serves is None else (*step.serves, NOBODY)
+
+
 def ordered(steps: Iterable[Step]) -> Mapping[str, Step]:
     """Steps in topological order; needs that name no step of the plan are dropped."""
     by_id: dict[str, Step] = {}
@@ -58,10 +66,14 @@ def ordered(steps: Iterable[Step]) -> Mapping[str, Step]:
         by_id[step.id] = step
     known = by_id.keys()
     kept = {
-        one: step if step.needs <= known else replace(step, needs=step.needs & known)
+        one: step
+        if step.needs | step.order <= known
+        else replace(step, needs=step.needs & known, order=step.order & known)
         for one, step in by_id.items()
     }
-    sorter = graphlib.TopologicalSorter({one: step.needs for one, step in kept.items()})
+    sorter = graphlib.TopologicalSorter(
+        {one: step.needs | step.order for one, step in kept.items()}
+    )
     try:
         order = list(sorter.static_order())
     except graphlib.CycleError as cycle:

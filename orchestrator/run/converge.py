@@ -14,7 +14,7 @@ from typing import Protocol
 from orchestrator.contracts import Step
 from orchestrator.errors import OrchError, Unreachable
 from orchestrator.knowledge import Cause
-from orchestrator.plan.decide import Decision, decide, first_reads
+from orchestrator.plan.decide import Decision, decide, first_reads, futile, lost
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Applier, Clock, Executor, Outcome
 from orchestrator.run.world import LiveWorld, Reads
@@ -70,9 +70,9 @@ def settle(steps: Mapping[str, Step], world: LiveWorld) -> Decision:
 
 
 def hosts_to_hold(decision: Decision) -> frozenset[str]:
-    """Hosts that a change may touch: those are leased."""
+    """Hosts that a change may touch: those are leased. What is wrong already now touches none."""
     plan = decision.plan
-    moving = {*plan.changes, *plan.provisional}
+    moving = {*plan.changes, *plan.provisional} - lost(decision) - futile(decision)
     return frozenset(
         step.host
         for one, step in plan.steps.items()
@@ -88,15 +88,18 @@ def converge(
 ) -> tuple[Outcome, Aftermath]:
     """Carry a decision out. `review` is shown the plan again where it changed under the lease."""
     held = hosts_to_hold(decision)
-    if not held:
-        outcome = _execute(steps, decision, tools)
-        return outcome, tools.aftermath(outcome, tools)
-    with tools.leases(held, first_reads(steps)):
-        again = settle(steps, tools.world)
-        if _differs(decision, again):
-            review(again)
-        outcome = _execute(steps, again, tools)
-        return outcome, tools.aftermath(outcome, tools)
+    while held:
+        with tools.leases(held, first_reads(steps)):
+            again = settle(steps, tools.world)
+            wider = hosts_to_hold(again)
+            if wider <= held:
+                if _differs(decision, again):
+                    review(again)
+                outcome = _execute(steps, again, tools)
+                return outcome, tools.aftermath(outcome, tools)
+        held |= wider
+    outcome = _execute(steps, decision, tools)
+    return outcome, tools.aftermath(outcome, tools)
 
 
 def _differs(one: Decision, other: Decision) -> bool:
@@ -112,6 +115,7 @@ def _execute(steps: Mapping[str, Step], decision: Decision, tools: Toolbox) -> O
         tools.apply,
         tools.bus,
         skip=decision.plan.pruned,
+        futile=futile(decision),
         cancel=tools.cancel,
         clock=tools.clock,
     )
@@ -120,7 +124,10 @@ def _execute(steps: Mapping[str, Step], decision: Decision, tools: Toolbox) -> O
 
 def exit_code(outcome: Outcome) -> int:
     """How a run ended, as design §7 numbers it."""
-    return 130 if outcome.interrupted else worst(outcome.errors.values())
+    if outcome.interrupted:
+        return 130
+    left = any(state == "skipped" for state in outcome.states.values())
+    return worst(outcome.errors.values()) or int(left)
 
 
 def worst(errors: Iterable[OrchError]) -> int:

@@ -22,6 +22,7 @@ from orchestrator.script import Script
 
 THREADS = 64  # waits hold a thread each; hosts/ bounds connections and channels by itself
 State = Literal["changed", "unchanged", "failed", "skipped", "not-needed"]
+LOST = ("failed", "skipped")
 
 
 class Applier(Protocol):
@@ -60,6 +61,7 @@ class Executor:
         bus: Bus,
         *,
         skip: frozenset[str] = frozenset(),
+        futile: frozenset[str] = frozenset(),
         cancel: threading.Event | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -68,6 +70,7 @@ class Executor:
         self._apply = apply
         self._bus = bus
         self._skip = skip
+        self._futile = futile
         self._cancel = cancel or threading.Event()
         self._clock = clock or Clock()
         self._above = ancestors(steps)
@@ -77,7 +80,11 @@ class Executor:
 
     def run(self) -> Outcome:
         """Walk the graph until every step has an outcome. Never raises for a step's failure."""
-        waiting = {one: set(step.needs) for one, step in self._steps.items()}
+        waiting = {one: {*step.needs, *step.order} for one, step in self._steps.items()}
+        followers: dict[str, list[str]] = {one: [] for one in self._steps}
+        for one, before in waiting.items():
+            for first in before:
+                followers[first].append(one)
         running: dict[Future[State], str] = {}
         with ThreadPoolExecutor(max_workers=min(THREADS, max(1, len(waiting)))) as pool:
             while waiting or running:
@@ -88,7 +95,7 @@ class Executor:
                 for future in finished:
                     one = running.pop(future)
                     self._outcome.states[one] = future.result()
-                    for below in self._below[one]:
+                    for below in followers[one]:
                         waiting[below].discard(one)
         self._outcome.interrupted = self._cancel.is_set()
         return self._outcome
@@ -121,8 +128,19 @@ class Executor:
 
     def _lost(self, step: Step) -> list[str]:
         """Needs of a step that failed or were skipped."""
-        states = self._outcome.states
-        return sorted(need for need in step.needs if states.get(need) in ("failed", "skipped"))
+        lost = {need for need in step.needs if self._outcome.states.get(need) in LOST}
+        return sorted(lost | {one for one in step.order if self._went_wrong(one)})
+
+    def _went_wrong(self, one: str) -> bool:
+        """It did not end well, and its stage had sent something to its host: whoever goes after it stays."""
+        if self._outcome.states.get(one) not in LOST:
+            return False
+        stage = self._steps[one].stage
+        group = {
+            one,
+            *(need for need in self._steps[one].needs if self._steps[need].stage == stage),
+        }
+        return bool(group & self._touched)
 
     def _why_not(self, step: Step) -> str:
         if self._cancel.is_set():
@@ -130,6 +148,8 @@ class Executor:
         for need in self._lost(step):
             how = "failed" if need in self._outcome.errors else "was skipped"
             return f"needs {need}, which {how}"
+        if step.id in self._futile:
+            return "what it is for can't be done"
         return ""
 
     def _run(self, step: Step) -> State:
@@ -147,7 +167,7 @@ class Executor:
         if change is None:
             return "unchanged"
         if step.role == "gate" and type(step).apply is Step.apply:
-            raise Refused(change.summary, step=step.id)
+            raise Refused(change.summary, step=step.id, hint=change.hint)
         return self._change(step, change)
 
     def _demanded(self, step: Step, stale: bool) -> bool:
@@ -198,15 +218,25 @@ class Executor:
         progress = ""
         while change is not None:
             if step.role != "wait" and not change.under_way:
-                raise Failed(f"still not so after it was applied: {change.summary}", step=step.id)
+                raise Failed(
+                    f"still not so after it was applied: {change.summary}",
+                    step=step.id,
+                    hint=change.hint,
+                )
             now = self._clock.now()
             if change.progress != progress:
                 progress, moved = change.progress, now
             self._bus.progress(step, change)
+            if change.log:
+                self._bus.log_line(step, change.log, rank=change.rank)
             if now - start > patience.total:
-                raise NoPatience(f"{change.summary} (gave up after {patience.total:.0f} s)")
+                raise NoPatience(
+                    f"{change.summary} (gave up after {patience.total:.0f} s)", hint=change.hint
+                )
             if now - moved > patience.stall:
-                raise NoPatience(f"{change.summary} (nothing moved for {patience.stall:.0f} s)")
+                raise NoPatience(
+                    f"{change.summary} (nothing moved for {patience.stall:.0f} s)", hint=change.hint
+                )
             if self._clock.pause(self._cancel, patience.poll):
                 raise Interrupted("interrupted while waiting", step=step.id)
             self._world.read(step.reads)

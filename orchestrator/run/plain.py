@@ -78,7 +78,7 @@ class PlainObserver:
         if step.state == "unchanged" and not told:
             return None
         took = span(step.seconds) if step.seconds is not None else "no time"
-        return f"{step.id}: {step.state}, {took}"
+        return f"{step.id}: {step.word}, {took}"
 
     def _progress(self, event: Event) -> str | None:
         """At most one line a step and PROGRESS_EVERY seconds."""

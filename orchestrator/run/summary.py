@@ -34,7 +34,8 @@ def _verdict(record: Record) -> Text:
     changed = counts.get("changed", 0)
     took = span(record.seconds)
     if record.outcome == "done":
-        did = f"{changed} steps changed" if changed else "nothing to change"
+        steps = "1 step" if changed == 1 else f"{changed} steps"
+        did = f"{steps} changed" if changed else "nothing to change"
         return Text.assemble(("✔ ", "bold green"), (_what(record), "bold"), f"  {did}, {took}")
     failed = counts.get("failed", 0) + counts.get("refused", 0)
     parts = [f"{failed} failed"] if failed else []

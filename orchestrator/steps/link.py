@@ -17,7 +17,7 @@ from orchestrator.facts.answers import Netdev
 from orchestrator.facts.identity import Identify
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.ping import Ping
-from orchestrator.network.topology import Fabric, Member, Segment, plan_fabric
+from orchestrator.network.topology import Member, Segment, plan_fabric, spanning
 from orchestrator.spec.models import Cluster
 
 NEIGHBOURS = 16  # of a large switch; each host asks the next ones in turn, so that all are asked
@@ -74,15 +74,38 @@ class LinkWorks(Step):
 
 
 def link_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
-    """A wait per interface; a neighbour's is asked once that neighbour has its addresses."""
+    """A wait per interface and deployment that spans it; a neighbour is asked once it has its addresses.
+
+    What no deployment spans is waited for too, and holds nobody up.
+    """
     fabric = plan_fabric(cluster)
     for host in cluster.used_hosts:
         for segment, member in fabric.of_host(host.name):
-            yield _link_step(cluster, fabric, segment, member)
+            for scope, hosts in _users(cluster, segment, member):
+                yield _link_step(cluster, segment, member, scope, hosts)
 
 
-def _link_step(cluster: Cluster, fabric: Fabric, segment: Segment, member: Member) -> Step:
-    peers = _neighbours(segment, member)
+def _users(
+    cluster: Cluster, segment: Segment, member: Member
+) -> list[tuple[str | None, frozenset[str]]]:
+    """Deployments that have this member and another one of the segment, with their hosts."""
+    found: list[tuple[str | None, frozenset[str]]] = []
+    for name in spanning(cluster, member.host):
+        hosts = segment.hosts.intersection(cluster.deployments[name].hosts)
+        if len(hosts) > 1:
+            found.append((name, hosts))
+    return found or [(None, segment.hosts)]
+
+
+def _link_step(
+    cluster: Cluster,
+    segment: Segment,
+    member: Member,
+    scope: str | None,
+    hosts: frozenset[str],
+) -> Step:
+    peers = _neighbours(segment, member, hosts)
+    where = f"{member.host}/link/{member.netdev}"
     ping = None
     if member.interface is not None:
         addresses = tuple(str(peer.interface.ip) for peer in peers if peer.interface is not None)
@@ -94,10 +117,14 @@ def _link_step(cluster: Cluster, fabric: Fabric, segment: Segment, member: Membe
     if ping is not None:
         reads.add((member.host, ping))
     return LinkWorks(
-        id=f"{member.host}/link/{member.netdev}",
+        id=where if scope is None else f"{scope}/{where}",
         role="wait",
         host=member.host,
-        needs=frozenset(f"{peer.host}/network/confirm" for peer in peers),
+        scope=scope,
+        serves=None if scope is not None else frozenset(),
+        needs=frozenset(
+            f"{one}/network/confirm" for one in {member.host, *(p.host for p in peers)}
+        ),
         reads=frozenset(reads),
         patience=Patience(total=30, stall=30),
         netdev=member.netdev,
@@ -109,10 +136,11 @@ def _link_step(cluster: Cluster, fabric: Fabric, segment: Segment, member: Membe
     )
 
 
-def _neighbours(segment: Segment, member: Member) -> tuple[Member, ...]:
-    place = segment.members.index(member)
-    turned = segment.members[place + 1 :] + segment.members[:place]
-    return turned[:NEIGHBOURS]
+def _neighbours(segment: Segment, member: Member, hosts: frozenset[str]) -> tuple[Member, ...]:
+    members = [one for one in segment.members if one.host in hosts]
+    place = members.index(member)
+    turned = members[place + 1 :] + members[:place]
+    return tuple(turned[:NEIGHBOURS])
 
 
 STAGES = {"link": link_steps}

@@ -28,7 +28,7 @@ class ModelDisk(Step):
 
     def check(self, world: World) -> Change | None:
         disk = world[self.host].get(ReadDisk(self.models))
-        wrong = self.wrong(disk)
+        wrong = "; ".join(self.faults(disk))
         if wrong:
             raise Refused(
                 f"models folder {disk.path}: {wrong}",
@@ -38,17 +38,16 @@ class ModelDisk(Step):
             )
         return None
 
-    def wrong(self, disk: Disk) -> str:
+    def faults(self, disk: Disk) -> Iterable[str]:
         """What speaks against this disk, if anything."""
         if disk.fstype in NOT_DISKS:
-            return f"it lies on {disk.fstype}, not on a disk"
+            yield f"it lies on {disk.fstype}, not on a disk"
         if disk.free_bytes < LEAST_FREE_BYTES:
-            return f"{size_text(disk.free_bytes)} free on {disk.device or disk.fstype}"
+            yield f"{size_text(disk.free_bytes)} free on {disk.device or disk.fstype}"
         if disk.total_inodes and disk.free_inodes < LEAST_FREE_INODES:
-            return f"{disk.free_inodes} inodes free on {disk.device or disk.fstype}"
+            yield f"{disk.free_inodes} inodes free on {disk.device or disk.fstype}"
         if disk.near != disk.path and not disk.writable:
-            return f"it does not exist, and this user can't make it in {disk.near}"
-        return ""
+            yield f"it does not exist, and this user can't make it in {disk.near}"
 
 
 def model_disk_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:

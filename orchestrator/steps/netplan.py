@@ -20,7 +20,7 @@ from orchestrator.facts.network import ReadNetwork
 from orchestrator.network.netplan import wanted_of
 from orchestrator.network.order import first_then
 from orchestrator.network.target import Target, expectation, forbidden, live_faults, target_of
-from orchestrator.network.topology import Fabric, plan_fabric
+from orchestrator.network.topology import Fabric, plan_fabric, spanning
 from orchestrator.script import Command, Script, argv, sh
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.units import parse_duration
@@ -187,6 +187,7 @@ def network_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step
             "cluster": cluster,
             "fabric": fabric,
             "deadline": deadline,
+            "serves": frozenset(spanning(cluster, host.name)),
         }
         read = (host.name, ReadNetwork())
         if host.become == "never":
@@ -199,7 +200,7 @@ def network_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step
         )
         yield NetplanApply(
             id=f"{host.name}/network/apply",
-            needs=frozenset(f"{other}/network/confirm" for other in before[host.name]),
+            order=frozenset(f"{other}/network/confirm" for other in before[host.name]),
             reads=reads,
             patience=Patience(total=deadline, stall=deadline),
             **shared,

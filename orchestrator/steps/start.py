@@ -1,4 +1,4 @@
-"""Starts gangs: all ranks at once, after their ports are free. What must go before that goes in `stop`."""
+"""Starts gangs: all ranks at once, after their ports and names are free. What must go before that goes in `stop`."""
 
 from __future__ import annotations
 
@@ -7,45 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Rank, Step, World
-from orchestrator.errors import Refused
-from orchestrator.facts import ReadListening
 from orchestrator.facts.rank_log import ReadRankLog
 from orchestrator.ranks.spec import differences
 from orchestrator.runtimes import runtime
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, found, names, rank_reads
+from orchestrator.steps.room import Room, room_reads
 
 START_S = 300.0
 TAIL = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class PortsFree(GangStep):
-    """Nobody else listens where this host's ranks will."""
-
-    def check(self, world: World) -> Change | None:
-        host = self.host or ""
-        mine = [rank for rank in self.ranks(world) if rank.host == host]
-        if any(found(world, self.cluster, host, rank.name) for rank in mine):
-            return None  # our own ranks hold them; they are stopped before they are started
-        wanted = {port for rank in mine for port in rank.ports}
-        taken = [one for one in world[host].get(ReadListening()) if one.port in wanted]
-        if not taken:
-            return None
-        told = sorted(
-            {
-                f"{one.port} by {one.process or 'an unknown process'}"
-                + (f" (pid {one.pid})" if one.pid else "")
-                for one in taken
-            }
-        )
-        raise Refused(
-            f"ports that {self.deployment.name} needs are taken: {', '.join(told)}",
-            host=host,
-            step=self.id,
-            hint="stop what listens there, or set another `port:` (Ray's: `ray:` in the profile)",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +60,13 @@ def _steps(cluster: Cluster, deployment: Deployment) -> Iterable[Step]:
     }
     stops = frozenset(f"{name}/stop/{host}" for host in hosts)
     for host in hosts:
-        yield PortsFree(
+        yield Room(
             id=f"{name}/ports/{host}",
             role="gate",
             host=host,
             on_demand=True,
             needs=frozenset({f"{name}/stop/{host}"}),
-            reads=reads | {(host, ReadListening())},
+            reads=reads | room_reads(cluster, deployment, host),
             **common,
         )
     ports = frozenset(f"{name}/ports/{host}" for host in hosts)

@@ -85,7 +85,7 @@ class WeightsThere(GangStep):
                 f" {self.deployment.head}: names or sizes of its files differ",
                 host=unlike[0],
                 step=self.id,
-                hint=f"rsync -a --delete {self.path}/ from {self.deployment.head}",
+                hint=f"on {self.deployment.head}: rsync -a --delete {self.path}/ {unlike[0]}:{self.path}/",
             )
 
 

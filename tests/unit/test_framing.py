@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -174,6 +175,20 @@ def test_nothing_is_left_behind() -> None:
     before = set(Path("/dev/shm").glob("orch.*"))
     go(Script({"one": text("echo $0 >/dev/null")}))
     assert set(Path("/dev/shm").glob("orch.*")) <= before
+
+
+def test_a_shell_that_is_killed_is_cleaned_up_after() -> None:
+    kill = Sh('echo "${0%/*}"; read -r _ _ _ p _ </proc/$PPID/stat; kill -9 $p')
+    script = Script({"one": text("echo ${0%/*}"), "two": Command(kill, timeout=300)}, mutates=True)
+    env = {"ORCH_STATE": tempfile.mkdtemp()}
+    with pytest.raises(OutcomeUnknown) as caught:
+        parse(feed(render(script, marker=MARKER), env=env), MARKER, script)
+    scratch = Path(caught.value.results["one"].text.strip())
+    for _ in range(100):
+        if not scratch.exists():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{scratch} is still there")
 
 
 def test_a_background_child_does_not_hold_the_reply(shell: Sequence[str]) -> None:
@@ -522,7 +537,7 @@ def test_a_reader_ends_with_its_client(tmp_path: Path) -> None:
         {
             "print": Command(Sh("sleep 0.3; head -c 60000 /dev/zero")),
             "more": Command(Sh("head -c 60000 /dev/zero")),
-            "late": Command(sh("echo late >>{}", str(log))),
+            "late": Command(sh("echo late >>{}", str(log)), timeout=300),
         }
     )
     with subprocess.Popen(["sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

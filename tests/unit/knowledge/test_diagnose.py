@@ -1,14 +1,17 @@
 """Each known failure is recognised in a real line; an unknown log gives no cause."""
 
+import re
+from typing import Any
+
 import pytest
 
-from orchestrator.knowledge import diagnose
+from orchestrator.knowledge import _failures, diagnose
 
 LINES = {
     "unknown-argument": "vllm: error: unrecognized arguments: --swap-space 4",
     "cpu-ray": "ValueError: current platform cpu does not support ray.",
     "no-ray": "bash: line 1: ray: command not found",
-    "memory-at-start": "ValueError: Free memory on device cuda:0 (55.2/119.7 GiB) on startup is less than desired GPU memory utilization (0.92, 110.12 GiB).",
+    "memory-at-start": "Free memory on device cuda:0 (55.2/119.7 GiB) on startup is less than desired GPU memory",
     "context-too-long": "the estimated maximum model length is 83520. Try increasing",
     "heads": "Total number of attention heads (40) must be divisible by tensor parallel size (3).",
     "gloo-interface": "RuntimeError: Unable to find address for: enp1s0f1np1",
@@ -24,6 +27,18 @@ def test_known_failures(name: str, line: str) -> None:
     assert [one.name for one in causes] == [name]
     assert causes[0].line == line
     assert "{" not in causes[0].cause + causes[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("pattern", "entry"),
+    _failures(),
+    ids=lambda part: part["name"] if isinstance(part, dict) else "",
+)
+def test_each_is_recognised_in_what_the_docs_show(
+    pattern: re.Pattern[str], entry: dict[str, Any]
+) -> None:
+    assert pattern.search(entry["says"])
+    assert diagnose(entry["says"])[0].name == entry["name"]
 
 
 def test_unknown_log_gives_no_cause() -> None:

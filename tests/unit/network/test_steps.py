@@ -239,7 +239,7 @@ def test_confirm_comes_over_a_new_connection() -> None:
 def firsts(of: Cluster) -> dict[str, set[str]]:
     """Host → hosts that are confirmed before it changes."""
     return {
-        one.split("/")[0]: {need.split("/")[0] for need in step.needs if need.endswith("confirm")}
+        one.split("/")[0]: {need.split("/")[0] for need in step.order if need.endswith("confirm")}
         for one, step in steps(of).items()
         if one.endswith("network/apply")
     }

@@ -31,12 +31,24 @@ def test_a_stage_without_steps_on_a_host_is_passed_through() -> None:
     assert frontier.before(set_step("a", "x")) == {"a/swap"}
 
 
+def test_a_step_that_serves_some_deployments_holds_up_only_those() -> None:
+    first = Frontier().after([set_step("a", "limits")])
+    fabric = set_step("a", "network", serves=frozenset({"duo"}))
+    after = first.after([fabric])
+    assert after.before(set_step("a", "rank", scope="duo")) == {"a/limits", "a/network"}
+    assert after.before(set_step("a", "rank", scope="solo")) == {"a/limits"}
+    assert after.before(set_step("a", "later")) == {"a/limits", "a/network"}
+    nobody = first.after([set_step("a", "network", serves=frozenset())])
+    assert nobody.before(set_step("a", "rank", scope="solo")) == {"a/limits"}
+    assert nobody.before(set_step("a", "later")) == {"a/limits", "a/network"}
+
+
 def test_needs_that_are_not_in_the_plan_are_dropped() -> None:
     assert ordered([set_step("a", "x", needs=frozenset({"gone"}))])["a/x"].needs == frozenset()
 
 
 def test_circle_is_named() -> None:
-    with pytest.raises(FilesWrong, match="circle: .*a/x"):
+    with pytest.raises(FilesWrong, match=r"circle: .*a/x"):
         ordered(
             [
                 set_step("a", "x", needs=frozenset({"a/y"})),

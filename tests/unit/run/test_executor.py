@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Failed, NoPatience, Refused
+from orchestrator.plan.decide import futile
 from orchestrator.plan.graph import ordered
-from orchestrator.run.converge import survey
+from orchestrator.run.converge import Toolbox, converge, exit_code, hosts_to_hold, survey
 from orchestrator.run.executor import Clock, Executor, Outcome
+from orchestrator.run.world import Reads
 from orchestrator.script import Script
-from tests.unit.toy import ToyHosts, set_step
+from tests.unit.toy import Get, ToyHosts, set_step
 
 
 def run(hosts: ToyHosts, *steps: Step, clock: Clock | None = None) -> Outcome:
@@ -148,3 +153,126 @@ def test_apply_that_does_not_stick_is_a_failure() -> None:
     survey(graph, world)
     outcome = Executor(graph, world, lambda step, script: None, hosts.bus()).run()
     assert "still not so after it was applied" in str(outcome.errors["a/x"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Never(Step):
+    """Refused while `key` is not 1."""
+
+    key: str = "ok"
+
+    def check(self, world: World) -> Change | None:
+        if world[self.host or ""].get(Get(self.key)) != 1:
+            raise Refused("no", host=self.host)
+        return None
+
+
+def never(host: str, **more: Any) -> Never:
+    return Never(
+        id=f"{host}/never", role="gate", host=host, reads=frozenset({(host, Get("ok"))}), **more
+    )
+
+
+def gang() -> Mapping[str, Step]:
+    """Host b can't take its part in the gang of a and b; `solo` on a needs only a."""
+    return ordered(
+        [
+            set_step("a", "network"),
+            set_step("a", "image"),
+            never("b"),
+            set_step("b", "network", needs=frozenset({"b/never"})),
+            set_step("a", "rank", needs=frozenset({"a/network", "b/network"})),
+            set_step("a", "solo", needs=frozenset({"a/image"})),
+        ]
+    )
+
+
+def toolbox(hosts: ToyHosts, leased: list[frozenset[str]]) -> Toolbox:
+    @contextmanager
+    def leases(names: frozenset[str], reads: Reads) -> Iterator[None]:
+        leased.append(names)
+        hosts.live.read(reads)
+        yield
+
+    return Toolbox(world=hosts.world(), apply=hosts.apply, bus=hosts.bus(), leases=leases)
+
+
+def test_what_serves_only_what_is_wrong_already_is_not_begun() -> None:
+    hosts, leased = ToyHosts({"a": {}, "b": {}}), list[frozenset[str]]()
+    tools = toolbox(hosts, leased)
+    decision = survey(gang(), tools.world)
+    assert futile(decision) == {"a/network"}
+    outcome, _ = converge(gang(), decision, tools, lambda again: None)
+    assert leased == [{"a"}]
+    assert sorted(hosts.applied) == ["a/image", "a/solo"]
+    assert outcome.states["a/network"] == outcome.states["a/rank"] == "skipped"
+    assert outcome.errors.keys() == {"b/never"}
+
+
+def test_nothing_is_held_where_nothing_can_be_done() -> None:
+    hosts, leased = ToyHosts({"b": {}}), list[frozenset[str]]()
+    tools = toolbox(hosts, leased)
+    steps = ordered([never("b"), set_step("b", "rank", needs=frozenset({"b/never"}))])
+    outcome, _ = converge(steps, survey(steps, tools.world), tools, lambda again: None)
+    assert not leased
+    assert not hosts.applied
+    assert outcome.states == {"b/never": "failed", "b/rank": "skipped"}
+
+
+def test_what_is_possible_after_all_is_held_too() -> None:
+    """The host that was in the way is as it should be once the leases of the others are there."""
+    hosts, leased = ToyHosts({"a": {}, "b": {}}), list[frozenset[str]]()
+    tools = toolbox(hosts, leased)
+    decision = survey(gang(), tools.world)
+    assert hosts_to_hold(decision) == {"a"}
+    hosts.values["b"]["ok"] = 1
+    outcome, _ = converge(gang(), decision, tools, lambda again: None)
+    assert leased == [{"a"}, {"a", "b"}]
+    assert set(outcome.states.values()) == {"changed", "unchanged"}
+
+
+def test_a_gate_on_demand_refuses_before_anything_is_done() -> None:
+    hosts = ToyHosts({"b": {}})
+    steps = ordered(
+        [never("b", on_demand=True), set_step("b", "rank", needs=frozenset({"b/never"}))]
+    )
+    assert survey(steps, hosts.world()).problems.keys() == {"b/never"}
+    hosts.values["b"]["rank"] = 1
+    assert survey(steps, hosts.world()).problems == {}  # nothing demands it
+
+
+@pytest.mark.parametrize(
+    ("broken", "states"),
+    [
+        ("a/x", {"a/x": "failed", "a/y": "skipped", "b/z": "skipped"}),  # a's change went wrong
+        ("a/y", {"a/x": "changed", "a/y": "failed", "b/z": "skipped"}),
+        ("", {"a/x": "changed", "a/y": "changed", "b/z": "changed"}),
+    ],
+)
+def test_who_goes_after_another_waits_and_stays_if_that_went_wrong(
+    broken: str, states: dict[str, str]
+) -> None:
+    hosts = ToyHosts({"a": {}, "b": {}}, broken={broken: Failed("no")})
+    outcome = run(
+        hosts,
+        set_step("b", "z", order=frozenset({"a/y"})),
+        set_step("a", "x", stage="network"),
+        set_step("a", "y", stage="network", needs=frozenset({"a/x"})),
+    )
+    assert outcome.states == states
+    assert hosts.applied == [one for one in ("a/x", "a/y", "b/z") if states[one] == "changed"]
+
+
+def test_who_goes_after_another_does_not_need_it() -> None:
+    hosts = ToyHosts({"a": {}, "b": {}})
+    outcome = run(
+        hosts,
+        never("a"),
+        set_step("a", "x", stage="network", needs=frozenset({"a/never"})),
+        set_step("b", "z", order=frozenset({"a/x"})),
+    )
+    assert outcome.states == {"a/never": "failed", "a/x": "skipped", "b/z": "changed"}
+
+
+def test_nothing_done_and_nothing_wrong_is_no_success() -> None:
+    assert exit_code(Outcome(states={"a/x": "skipped"})) != 0

@@ -1,5 +1,6 @@
 """Stands for the `ray` module in tests: nodes are the files that the `ray` command of the tests leaves."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -7,17 +8,15 @@ from pathlib import Path
 SHIM = Path(os.environ["SHIM"])
 
 
-def init(**_):
+def init(**_: object) -> None:
     if not nodes():
         raise ConnectionError("no Ray here")
 
 
-def nodes():
-    found = []
+def nodes() -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
     for path in (SHIM / "nodes").glob("*"):
         if path.suffix != ".new":
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 found.append(json.loads(path.read_text()))
-            except FileNotFoundError:
-                pass
     return found
