@@ -39,21 +39,28 @@ class Arena:
         self._meter = Meter((farm.sshd, farm.proxy))
 
     def once(
-        self, one: Contestant, hosts: int, limit_s: float, port: int = farms.PORT
+        self,
+        one: Contestant,
+        hosts: int,
+        limit_s: float,
+        port: int = farms.PORT,
+        phases: tuple[Phase, ...] = PHASES,
     ) -> Iterator[tuple[Phase, Sample]]:
         """Cold, then warm where the contestant keeps something open. Nothing of it runs afterwards."""
         with tempfile.TemporaryDirectory(dir=self.farm.root, prefix="job-") as folder:
             job = Job(self.farm, hosts, port, Path(folder), self._peers, limit_s)
             try:
-                yield from (self._talk if one.talks else self._command)(one, job)
+                yield from (self._talk if one.talks else self._command)(one, job, phases)
             except FileNotFoundError as missing:
                 yield "cold", Sample(0, 0, 0, 0, None, error=str(missing))
             finally:
                 self._end_clients()
 
-    def _command(self, one: Contestant, job: Job) -> Iterator[tuple[Phase, Sample]]:
+    def _command(
+        self, one: Contestant, job: Job, phases: tuple[Phase, ...]
+    ) -> Iterator[tuple[Phase, Sample]]:
         """A command line, once per phase."""
-        for phase in PHASES if one.warm else PHASES[:1]:
+        for phase in phases if one.warm else phases[:1]:
             command = one.command(job)
             with (job.folder / "output").open("w+") as output:
                 watch = Watch(self._meter)
@@ -63,14 +70,16 @@ class Arena:
             if code is None:
                 return
 
-    def _talk(self, one: Contestant, job: Job) -> Iterator[tuple[Phase, Sample]]:
+    def _talk(
+        self, one: Contestant, job: Job, phases: tuple[Phase, ...]
+    ) -> Iterator[tuple[Phase, Sample]]:
         """One process that goes through both phases."""
         command = one.command(job)
         with (job.folder / "errors").open("w+") as errors:
             watch = Watch(self._meter)
             process = _start(command, _environment(one, job), errors, subprocess.PIPE)
             try:
-                for phase in PHASES:
+                for phase in phases:
                     if phase == "warm":
                         watch = Watch(self._meter)
                         _write_line(process.stdin)
