@@ -26,6 +26,9 @@ test: setup ## every tier of tests, rehearsal hosts included
 picture: setup ## make docs/up.svg anew from the journal beside it
 	@$(BIN)/python scripts/picture.py docs/up.jsonl docs/up.svg
 
+record: setup ## record that run anew, on rehearsal hosts
+	@scripts/record
+
 bench: setup ## measure against other tools in one run, and print ratios
 	@$(BIN)/python -m benchmarks
 
@@ -34,4 +37,4 @@ clean: ## remove what the other targets made here; rehearsal hosts too
 	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo check test picture bench clean
+.PHONY: help setup demo check test picture record bench clean

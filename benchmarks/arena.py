@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import signal
@@ -10,13 +9,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
 from benchmarks import farm as farms
 from benchmarks.contestants import Contestant, Job, client_environment
-from benchmarks.measure import MemoryWatch, Meter, Sample, below, processes
+from benchmarks.measure import MemoryWatch, Meter, Sample, processes
 
 Phase = Literal["cold", "warm"]
 PHASES: tuple[Phase, ...] = ("cold", "warm")
@@ -39,38 +39,47 @@ class Arena:
         self._meter = Meter((farm.sshd, farm.proxy))
 
     def once(
-        self, one: Contestant, hosts: int, limit_s: float, port: int = farms.PORT
+        self,
+        one: Contestant,
+        hosts: int,
+        limit_s: float,
+        port: int = farms.PORT,
+        phases: tuple[Phase, ...] = PHASES,
     ) -> Iterator[tuple[Phase, Sample]]:
         """Cold, then warm where the contestant keeps something open. Nothing of it runs afterwards."""
         with tempfile.TemporaryDirectory(dir=self.farm.root, prefix="job-") as folder:
             job = Job(self.farm, hosts, port, Path(folder), self._peers, limit_s)
             try:
-                yield from (self._talk if one.talks else self._command)(one, job)
+                yield from (self._talk if one.talks else self._command)(one, job, phases)
             except FileNotFoundError as missing:
                 yield "cold", Sample(0, 0, 0, 0, None, error=str(missing))
             finally:
                 self._end_clients()
 
-    def _command(self, one: Contestant, job: Job) -> Iterator[tuple[Phase, Sample]]:
+    def _command(
+        self, one: Contestant, job: Job, phases: tuple[Phase, ...]
+    ) -> Iterator[tuple[Phase, Sample]]:
         """A command line, once per phase."""
-        for phase in PHASES if one.warm else PHASES[:1]:
+        for phase in phases if one.warm else phases[:1]:
             command = one.command(job)
             with (job.folder / "output").open("w+") as output:
                 watch = Watch(self._meter)
                 process = _start(command, _environment(one, job), output)
                 code = _code_within(process, job.limit_s)
-                yield phase, watch.stop(code, one.changed, _text(output))
+                yield phase, watch.stop(code, one.changed, _text(output), drained=not one.warm)
             if code is None:
                 return
 
-    def _talk(self, one: Contestant, job: Job) -> Iterator[tuple[Phase, Sample]]:
+    def _talk(
+        self, one: Contestant, job: Job, phases: tuple[Phase, ...]
+    ) -> Iterator[tuple[Phase, Sample]]:
         """One process that goes through both phases."""
         command = one.command(job)
         with (job.folder / "errors").open("w+") as errors:
             watch = Watch(self._meter)
             process = _start(command, _environment(one, job), errors, subprocess.PIPE)
             try:
-                for phase in PHASES:
+                for phase in phases:
                     if phase == "warm":
                         watch = Watch(self._meter)
                         _write_line(process.stdin)
@@ -90,7 +99,7 @@ class Arena:
         while time.monotonic() < end:
             _reap()
             table = processes()
-            if not self._meter.clients(table) and len(below(self.farm.sshd, table)) == 1:
+            if not self._meter.clients(table) and not self._meter.sessions(table):
                 return
             time.sleep(0.02)
         raise RuntimeError("a contestant's processes or sessions do not end")
@@ -106,14 +115,25 @@ class Watch:
         self._memory.start()
         self._start = time.perf_counter()
 
-    def stop(self, code: int | None, changed: Callable[[str], int | None], output: str) -> Sample:
-        """code None: it was ended at its limit."""
+    def stop(
+        self,
+        code: int | None,
+        changed: Callable[[str], int | None],
+        output: str,
+        *,
+        drained: bool = False,
+    ) -> Sample:
+        """code None: it was ended at its limit. `drained`: it has closed its sessions; they count too."""
         wall = time.perf_counter() - self._start
         peak = self._memory.stop()
+        client = self._meter.client_cpu_s() - self._client
+        end = time.monotonic() + DRAIN_S
+        while drained and self._meter.sessions() and time.monotonic() < end:
+            time.sleep(0.02)
         failed = code not in (0, None)
         return Sample(
             wall_s=wall,
-            client_cpu_s=self._meter.client_cpu_s() - self._client,
+            client_cpu_s=client,
             server_cpu_s=self._meter.server_cpu_s() - self._server,
             peak_bytes=peak,
             changed=None if failed or code is None else changed(output),
@@ -171,16 +191,14 @@ def _text(file: IO[str]) -> str:
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
 def _signal(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def _reap() -> None:

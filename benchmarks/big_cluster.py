@@ -10,10 +10,10 @@ PROFILE = """\
 version: 1
 engine: vllm
 executor: ray
-model: /models/large
+model: {model}
 image: registry.lan/vllm:25.11
 heads: 40
-args: {max-model-len: 8192, enforce-eager: true}
+args: {{max-model-len: 8192, enforce-eager: true}}
 """
 
 
@@ -32,7 +32,10 @@ def write(folder: Path, hosts: int = HOSTS, deployments: int = DEPLOYMENTS) -> P
         spread = f"hosts: [{', '.join(names)}], parallel: {{pipeline: {gang}}}, port: 8000"
         placed.append(f"  m{number}: {{profile: large, {spread}}}")
     (folder / "profiles").mkdir(parents=True, exist_ok=True)
-    (folder / "profiles" / "large.yaml").write_text(PROFILE)
+    (folder / "profiles" / "large.yaml").write_text(PROFILE.format(model=folder / "weights"))
+    (folder / "weights").mkdir(exist_ok=True)  # what the one machine that answers has
+    (folder / "weights" / "config.json").write_text("{}\n")
+    (folder / "weights" / "model.safetensors").write_bytes(b"weights")
     inventory = ["version: 1", "hosts:", *rows, "links:", *links, "network: {pool: 10.128.0.0/12}"]
     (folder / "inventory.yaml").write_text("\n".join(inventory) + "\n")
     cluster = ["version: 1", "name: big", "inventory: inventory.yaml", "deployments:", *placed]

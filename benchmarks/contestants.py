@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -52,6 +53,7 @@ class Contestant(ABC):
     warm = True  # has something that stays open between two runs
     talks = False
     applies = True  # makes the changes that it finds
+    own_round_trips = True  # no other contestant has the same number of them for one host
 
     @abstractmethod
     def command(self, job: Job) -> list[str]:
@@ -102,14 +104,19 @@ class Orch(Contestant):
     def command(self, job: Job) -> list[str]:
         write_orch_files(job)
         playbook = job.write("twenty.yaml", resources.orch_playbook())
-        return [sys.executable, "-m", "orchestrator.cli", "run", str(playbook), "--json"]
+        cluster = str(job.folder / "cluster.yaml")
+        return [sys.executable, "-m", "orchestrator.cli", "run", str(playbook), cluster, "--json"]
 
     def environment(self, job: Job) -> Mapping[str, str]:
         return {"PYTHONPATH": str(HERE.parent)}
 
     def changed(self, output: str) -> int | None:
-        """Its own summary; the last line of JSON that counts changes."""
-        return _last(r'"changed":\s*(\d+)', output)
+        """Steps that its events call changed, when its last event says that all went well."""
+        events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        if not events or events[-1].get("data", {}).get("exit_code") != 0:
+            return None
+        done = [one for one in events if one["kind"] == "step-done"]
+        return len([one for one in done if one["data"]["changed"]])
 
 
 class OrchWarm(Contestant):
@@ -181,6 +188,7 @@ class Ansible(Contestant):
     def __init__(self, strategy: str, one_task: bool = False) -> None:
         self.name = "ansible, one shell task" if one_task else f"ansible, strategy {strategy}"
         self._strategy = strategy
+        self.own_round_trips = strategy == "linear"  # strategies differ between hosts, not for one
         self._one_task = one_task
 
     def command(self, job: Job) -> list[str]:
@@ -262,11 +270,6 @@ def _plain(output: str) -> str:
 def _sum(pattern: str, output: str) -> int | None:
     found = re.findall(pattern, output, re.MULTILINE)
     return sum(map(int, found)) if found else None
-
-
-def _last(pattern: str, output: str) -> int | None:
-    found = re.findall(pattern, output)
-    return int(found[-1]) if found else None
 
 
 def contestants() -> list[Contestant]:

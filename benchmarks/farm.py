@@ -118,13 +118,12 @@ def start(root: Path, hosts: int) -> Farm:
     _more_files()
     _write_files(root, hosts)
     sshd = subprocess.Popen(
-        [_sshd(), "-D", "-E", str(root / "sshd.log"), "-f", str(root / "sshd_config")]
+        [_sshd(), "-D", "-E", str(root / "sshd.log"), "-f", str(root / "sshd_config")],
+        preexec_fn=namespace.keep_orphans,
     )
     proxy = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "benchmarks.delay_proxy"),
-            *(str(DELAYED_PORT), str(PORT), str(ROUND_TRIP_S / 2)),
-        ]
+        [sys.executable, "-m", "benchmarks.delay_proxy"]
+        + [str(value) for value in (DELAYED_PORT, PORT, ROUND_TRIP_S / 2)]
     )
     farm = Farm(root, sshd.pid, proxy.pid)
     for port in (PORT, DELAYED_PORT):

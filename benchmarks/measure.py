@@ -25,13 +25,14 @@ def processes() -> dict[int, Process]:
     """All processes of this namespace."""
     found: dict[int, Process] = {}
     for folder in Path("/proc").iterdir():
-        if (name := folder.name).isdigit():
+        if folder.name.isdigit():
             try:
                 fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
             except (OSError, IndexError):
                 continue  # it ended meanwhile
             cpu = sum(int(one) for one in fields[11:15]) * TICK
-            found[int(name)] = Process(int(name), int(fields[1]), cpu)
+            pid = int(folder.name)
+            found[pid] = Process(pid, int(fields[1]), cpu)
     return found
 
 
@@ -59,6 +60,10 @@ class Meter:
     def clients(self, table: dict[int, Process]) -> set[int]:
         ours = set().union(*(below(pid, table) for pid in self.servers))
         return set(table) - ours - {os.getpid()}
+
+    def sessions(self, table: dict[int, Process] | None = None) -> int:
+        """Processes of open SSH sessions."""
+        return len(below(self.servers[0], table or processes())) - 1
 
     def client_cpu_s(self) -> float:
         """Live ones, and those that were waited for. Servers are never waited for while it runs."""

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 MARK = "ORCH_BENCH_NAMESPACE"
-PR_SET_PDEATHSIG, SIGKILL = 1, 9
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, SIGKILL = 1, 36, 9
 
 
 def missing() -> str:
@@ -45,6 +45,11 @@ def loopback_up() -> None:
 def bind(source: str, target: str) -> None:
     """Put `source` over `target`, for this mount namespace alone."""
     subprocess.run(["mount", "--bind", source, target], check=True)
+
+
+def keep_orphans() -> None:
+    """What this process's descendants leave behind becomes its own, and counts as its own."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _die_with_parent() -> None:

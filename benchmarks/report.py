@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import Floor
+from benchmarks.contestants import Floor, FramedFloor, Orch, OrchWarm
 
 BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
 FLOOR = Floor.name
@@ -19,7 +19,8 @@ def markdown(found: Mapping[str, Any]) -> str:
     """Everything that was measured, as one table, with the machine above it and the rest below."""
     parts = [_machine(found["machine"])]
     if "nothing" in found:
-        parts += [_nothing(found["nothing"]), _round_trips(found["nothing"])]
+        parts += [_nothing(found["nothing"]), _goals(found["nothing"])]
+        parts += [_round_trips(found["nothing"])]
     rows = [*_help_rows(found.get("speed", {})), *_plan_rows(found.get("speed", {}))]
     rows += _up_rows(found.get("up", {}))
     if rows:
@@ -70,6 +71,25 @@ def _round_rows(round_: Mapping[str, Any]) -> Iterator[list[str]]:
             if samples:
                 cells = _cells(samples, base.get(phase, {}), round_["limit_s"], series["right"])
                 yield [what, str(round_["hosts"]), series["name"], str(len(samples)), *cells]
+        if phase == "cold":
+            for name, why in round_["given_up"].items():
+                yield [what, str(round_["hosts"]), name, "0", f"not asked: {why}", *["–"] * 5]
+
+
+def _goals(found: Mapping[str, Any]) -> str:
+    """The goal: at most 1.5 times a bare loop that sends the same program; that is the second floor."""
+    rows = []
+    for round_ in found.get("rounds", ()):
+        by_name = {one["name"]: one["samples"] for one in round_["series"] if one["right"]}
+        for name, phase in ((Orch.name, "cold"), (OrchWarm.name, "cold"), (OrchWarm.name, "warm")):
+            base, mine = by_name.get(FramedFloor.name, {}), by_name.get(name, {})
+            if not round_["heavy_rc"] and phase in base and phase in mine:
+                one, other = _medians(mine[phase]), _medians(base[phase])
+                walls, cpus = ((one[n], other[n]) for n in ("wall_s", "client_cpu_s"))
+                cells = (str(round_["hosts"]), f"{name}, {phase}", _ratio(*walls), _ratio(*cpus))
+                rows.append(cells)
+    head = ("hosts", "against a bare loop with the same program", "wall", "client CPU")
+    return _table(head, rows) if rows else ""
 
 
 def _medians(samples: Sequence[Mapping[str, Any]]) -> dict[str, float]:

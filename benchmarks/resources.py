@@ -75,15 +75,15 @@ def apply(one: Resource) -> str:
 
 def script() -> str:
     """All of it as one hand-written program that says how many it changed."""
-    lines = [
+    lines = (
         f"{{ {check(one)}; }} || {{ {apply(one)} && changed=$((changed+1)); }}" for one in RESOURCES
-    ]
+    )
     return "\n".join(["changed=0", *lines, 'echo "changed=$changed"']) + "\n"
 
 
 def orch_playbook() -> str:
-    """Twenty shell stages. `needs: []`: nothing here orders them but the folders come first."""
-    stages: list[dict[str, Any]] = [
+    """Twenty shell stages, each after the one before: the folders come first."""
+    stages = [
         {"name": one.name, "shell": {"check": check(one), "apply": apply(one)}} for one in RESOURCES
     ]
     return yaml.safe_dump({"version": 1, "name": "twenty", "stages": stages}, sort_keys=False)

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from orchestrator.errors import FilesWrong
 
 FOLDERS = ("kinds", "profiles", "playbooks", "templates")
+STARTING_FILES = ("cluster.yaml", "inventory.yaml")
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -23,6 +24,12 @@ def packed(folder: str) -> Path:
         return _PACKAGE / "kinds"
     in_wheel = _PACKAGE / "packed" / folder
     return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / folder
+
+
+def starting_point() -> Path:
+    """The folder with the cluster.yaml and inventory.yaml that people copy."""
+    in_wheel = _PACKAGE / "packed"
+    return in_wheel if in_wheel.is_dir() else _PACKAGE.parent
 
 
 def find(folder: str, name: str, root: Path | None = None) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from orchestrator.errors import Failed, Fenced, Locked, OrchError, OutcomeUnknown
@@ -30,6 +32,7 @@ class Reply:
         self.finished = False
         self.frames = 0
         self._looked = 0
+        self._sent = time.time()
         self._lock_wait = lock_wait if script.mutates else 0.0
         self._flushes = flushes(script)
         self._timeouts = [command.timeout for command in commands_of(script).values()]
@@ -67,7 +70,10 @@ class Reply:
 
     def results(self) -> Mapping[str, Result]:
         """All results, or the reason why there are none."""
-        return parse(bytes(self.data), self.marker, self.script)
+        found = parse(bytes(self.data), self.marker, self.script)
+        return MappingProxyType(
+            {name: replace(one, sent_epoch_s=self._sent) for name, one in found.items()}
+        )
 
 
 def parse(reply: bytes, marker: str, script: Script) -> Mapping[str, Result]:

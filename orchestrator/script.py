@@ -119,6 +119,9 @@ class Result:
     err: bytes
     seconds: float
     truncated: bool = False
+    sent_epoch_s: float = field(
+        default=0.0, compare=False
+    )  # our clock when the script went out; 0: not known
 
     @property
     def text(self) -> str:

@@ -58,7 +58,7 @@ class Told:
 
     assumed: Any
     containers: dict[str, Container] = field(default_factory=dict)
-    answers: dict[type[Any], Any] = field(default_factory=dict)
+    answers: dict[Any, Any] = field(default_factory=dict)
 
     def get(self, query: Query[T]) -> T:
         kind: type[Any] = type(query)
@@ -67,6 +67,8 @@ class Told:
             return cast("T", tuple(one for one in known if query.name in (None, one.name)))
         if isinstance(query, ReadRankLog) and query.name not in self.containers:
             return cast("T", RankLog(False))
+        if query in self.answers:
+            return cast("T", self.answers[query])
         if kind in self.answers:
             return cast("T", self.answers[kind])
         if kind in (Completion, ReadPrograms):

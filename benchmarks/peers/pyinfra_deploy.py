@@ -7,8 +7,8 @@ import json
 import os
 from pathlib import Path
 
-from pyinfra import host
-from pyinfra.operations import files
+from pyinfra import host  # type: ignore[import-not-found,unused-ignore]
+from pyinfra.operations import files  # type: ignore[import-not-found,unused-ignore]
 
 ROOT = host.data.root_dir
 

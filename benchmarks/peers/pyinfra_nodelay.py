@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gevent import monkey
+from gevent import monkey  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 monkey.patch_all()
 
@@ -10,12 +10,12 @@ import socket  # noqa: E402  gevent has to patch first
 from typing import Any  # noqa: E402
 
 import paramiko  # noqa: E402
-from pyinfra_cli.main import main  # noqa: E402
+from pyinfra_cli.main import main  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
 
 original = paramiko.Transport.__init__
 
 
-def without_nagle(self: paramiko.Transport, sock: Any, *args: Any, **options: Any) -> None:
+def without_nagle(self: Any, sock: Any, *args: Any, **options: Any) -> None:
     original(self, sock, *args, **options)
     self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -82,7 +82,7 @@ def _driven(
         bus.run_done(code, text="nothing was changed")
         return code
     if settled(decision):
-        bus.run_done(0, text="nothing to do", served=served(site.cluster, steps, None))
+        bus.run_done(0, text="nothing to do", served=served(site.cluster, steps, None, world))
         return 0
     tools = Toolbox(
         world=world,
@@ -101,7 +101,7 @@ def _driven(
     bus.run_done(
         code,
         hint=found.hint,
-        served=served(site.cluster, steps, outcome),
+        served=served(site.cluster, steps, outcome, world),
         running=still_up(site.cluster, world) if code else (),
         evidence=found.evidence,
         then=_then(playbook, code),

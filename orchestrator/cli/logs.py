@@ -82,9 +82,29 @@ def logs(
     window = max(first, FOLLOW_LINES if follow else 1)
     follower = Follower(site.hosts, sources, window)
     failed = _turn(follower, show, most=first)
+    if not (follow or missed):
+        _show_kept(site, names, {one.deployment for one in sources}, show, first)
     if follow:
         _follow(site, names, follower, show)
     sys.exit(3 if missed else 1 if failed else 0)
+
+
+def _show_kept(site: Site, names: Sequence[str], there: set[str], show: Printer, most: int) -> None:
+    """For a deployment without ranks: what its last failed start left."""
+    from orchestrator.observe.kept import last_kept
+    from orchestrator.run.journal import runs_folder
+
+    evidence = runs_folder().parent / "evidence"
+    for name in names or site.cluster.deployments:
+        if name in there:
+            continue
+        kept = last_kept(evidence, site.cluster.name, name, most)
+        if kept is None:
+            click.echo(f"{name} has no rank", err=True)
+            continue
+        click.echo(f"{name} has no rank; kept from its failed start: {kept.folder}", err=True)
+        for line in kept.lines:
+            show(line)
 
 
 def _follow(site: Site, names: Sequence[str], follower: Follower, show: Printer) -> None:

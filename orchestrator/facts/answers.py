@@ -21,6 +21,7 @@ class Identity:
     uid: int
     in_lab: bool  # /etc/orch-lab exists
     controller_epoch_s: float = 0.0  # our clock when the answer was read; 0 where not taken
+    read_s: float = 0.0  # from our asking to that: by so much the clocks' difference is uncertain
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import Unknown
+from orchestrator.facts.probe import json_of, reading, text_of, whole
 from orchestrator.script import Request, Result, secret_mark
 
 PROMPT = "Say hello in one short sentence."
@@ -75,11 +76,11 @@ def _why(result: Result) -> str:
     if result.rc == 0:
         return result.err.decode(errors="replace").strip() or "no connection"
     try:
-        said = json.loads(result.text)
-        error = said.get("error", said)
-        message = error.get("message", error.get("detail")) if isinstance(error, dict) else error
-    except (ValueError, AttributeError):
-        message = result.text.strip()[:300]
+        said = json_of(result.text)
+    except ValueError:
+        return f"HTTP {result.rc}: {result.text.strip()[:300]}"
+    error = said.get("error", said.get("detail", said)) if isinstance(said, dict) else said
+    message = _message(error)
     return f"HTTP {result.rc}: {message}"
 
 
@@ -90,7 +91,7 @@ def events(text: str) -> Iterator[dict[str, Any]]:
         if not line.startswith("data:") or data == "[DONE]":
             continue
         try:
-            found = json.loads(data)
+            found = json_of(data)
         except ValueError as cut:
             raise Unknown(f"completion: the stream can't be read: {data[:80]!r}") from cut
         if isinstance(found, dict):
@@ -101,19 +102,20 @@ def from_stream(text: str) -> Answer:
     """Tokens by the server's own count where it gives one, else by the pieces that held text."""
     pieces: list[str] = []
     counted = 0
-    for event in events(text):
-        if "error" in event:
-            error = event["error"]
-            return Answer(
-                0,
-                status=200,
-                why=str(error.get("message", error) if isinstance(error, dict) else error),
-            )
-        usage = event.get("usage") or {}
-        counted = max(counted, int(usage.get("completion_tokens") or 0))
-        for choice in event.get("choices") or []:
-            delta = choice.get("delta") or {}
-            pieces += [delta[name] for name in TEXT_FIELDS if delta.get(name)]
+    with reading("completion"):
+        for event in events(text):
+            if event.get("error"):
+                return Answer(0, status=200, why=_message(event["error"]))
+            usage = event.get("usage") or {}
+            counted = max(counted, whole(usage.get("completion_tokens", 0)))
+            for choice in event.get("choices") or []:
+                delta = choice.get("delta") or {}
+                pieces += [text_of(delta[name]) for name in TEXT_FIELDS if delta.get(name)]
     tokens = counted or len(pieces)
     why = "" if tokens else "the stream ended without a token"
     return Answer(tokens, "".join(pieces), status=200, why=why)
+
+
+def _message(error: object) -> str:
+    """What a server calls an error: text, or an object with a message."""
+    return str(error.get("message", error) if isinstance(error, dict) else error)[:300]

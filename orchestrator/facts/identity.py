@@ -65,6 +65,7 @@ class Identify:
                 uid=count(found["uid"]),
                 in_lab=yes(found["lab"]),
                 controller_epoch_s=now,
+                read_s=max(0.0, now - (results["identity"].sent_epoch_s or now)),
             )
 
 

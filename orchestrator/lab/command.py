@@ -75,7 +75,7 @@ def failure(argv: Sequence[str], code: int, said: str) -> str:
 def succeeds(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> bool:
     """Whether a question put as a command is answered with exit code 0."""
     try:
-        run(argv, env=env, timeout=30)
+        run(argv, env=env, timeout=60)
     except (CommandFailed, NoPatience):
         return False
     return True

@@ -29,6 +29,11 @@ class Docker:
         self.socket = socket
         self._argv = (*prefix, "docker", *(("-H", f"unix://{socket}") if socket else ()))
 
+    @property
+    def own(self) -> bool:
+        """Whether it is the engine that we start and stop."""
+        return self.socket is not None
+
     def __call__(self, *words: str, stdin: bytes = b"", timeout: float = 120) -> str:
         return run([*self._argv, *words], stdin=stdin, timeout=timeout)
 

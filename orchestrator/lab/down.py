@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.errors import Failed, Refused
 from orchestrator.lab import inventory, records
 from orchestrator.lab.docker import (
+    Docker,
     ensure_gone,
     own_engine,
     own_folder,
@@ -29,11 +30,10 @@ def take_down(home: Home, name: str, progress: Progress) -> None:
 
 
 def remove(home: Home, name: str, progress: Progress) -> None:
+    """The same without the question whether there is such a lab; removing what is half there is fine."""
     record = records.load(home, name)
-    if (own_folder(home) / "data").exists() and not own_engine(home).answers():
-        start_own_engine(home)  # its containers and volumes can only be removed while it runs
     left: list[str] = []
-    for docker in running_engines(home):
+    for docker in engines_holding(home, record):
         for kind, found in things(docker, name).items():
             left += ensure_gone(docker, kind, found)
         left += [f"{kind} {item}" for kind, items in things(docker, name).items() for item in items]
@@ -43,6 +43,20 @@ def remove(home: Home, name: str, progress: Progress) -> None:
         raise Failed(f"lab {name} is not gone: {'; '.join(left)}", hint="run it again")
     records.forget(home, name)
     stop_engine_if_unused(home, progress)
+
+
+def engines_holding(home: Home, record: records.Record | None) -> list[Docker]:
+    """The engines to look in. One that does not answer has not said that nothing is in it."""
+    if (own_folder(home) / "data").exists() and not own_engine(home).answers():
+        start_own_engine(home)  # its containers and volumes can only be removed while it runs
+    found = running_engines(home)
+    if record is not None and not any(docker.own == record.own_engine for docker in found):
+        which = "our own" if record.own_engine else "this machine's"
+        raise Failed(
+            f"lab {record.layout.name} is in {which} docker engine, which does not answer",
+            hint="start it, or wait until it answers, and run orch lab down again",
+        )
+    return found
 
 
 def _remove_files(record: records.Record) -> list[str]:

@@ -88,7 +88,8 @@ def find_pip(wanted: str) -> Pip:
 
 
 def engine_path(home: Home, python: str) -> Path:
-    parts = (recipe().engine, package_folder("shim"), LAUNCHER, python, platform.machine())
+    content = recipe().engine.model_dump(exclude={"probe", "extra_index"})
+    parts = (content, package_folder("shim"), LAUNCHER, python, platform.machine())
     return home.path / f"engine-{content_hash(*parts)}"
 
 
@@ -113,15 +114,22 @@ def ensure_engine_folder(home: Home, progress: Progress, python: str) -> Path:
 
 def _install(home: Home, progress: Progress, python: str, folder: Path) -> None:
     parts, pip, log = recipe().engine, find_pip(python), home.log("engine")
-    what = f"vLLM CPU build and Ray for Python {python} (pip, about 600 MB)"
-    with progress.timed(what, log):
-        try:
-            run_logged(pip.install(folder, python, parts.requirements, ""), log)
-        except CommandFailed as first:
-            progress.note(f"{first}; again with {parts.extra_index}")
-            shutil.rmtree(folder)
-            folder.mkdir(mode=0o755)
-            run_logged(pip.install(folder, python, parts.requirements, parts.extra_index), log)
+    with progress.timed(f"vLLM CPU build and Ray for Python {python} (pip, about 600 MB)", log):
+        extra = "" if _finds(pip, python, parts.probe, folder) else parts.extra_index
+        if extra:
+            progress.note(f"{parts.probe} is not on this machine's package index: adding {extra}")
+        run_logged(pip.install(folder, python, parts.requirements, extra), log)
+
+
+def _finds(pip: Pip, python: str, requirement: str, folder: Path) -> bool:
+    """Whether pip as it is configured here has one requirement; nothing is installed."""
+    try:
+        run(
+            [*pip.install(folder, python, [requirement], ""), "--no-deps", "--dry-run"], timeout=300
+        )
+    except CommandFailed:
+        return False
+    return True
 
 
 def finish(folder: Path) -> None:

@@ -49,6 +49,22 @@ def forbidden_capabilities() -> list[str]:
     return list(dict.fromkeys([*missing_capabilities(whose.read_text()), *NEVER]))
 
 
+def droppable(docker: Docker, image: str, names: Sequence[str]) -> list[str]:
+    """Those that this docker lets us drop: it refuses names that its version or machine does not know."""
+    if _creates(docker, image, names):
+        return list(names)
+    return [name for name in names if _creates(docker, image, [name])]
+
+
+def _creates(docker: Docker, image: str, dropped: Sequence[str]) -> bool:
+    try:
+        container = docker("create", "--network", "none", *_each("--cap-drop", dropped), image)
+    except CommandFailed:
+        return False
+    docker("rm", container.strip())
+    return True
+
+
 def create_argv(
     layout: Layout, host: LabHost, image: str, shared: dict[str, Path], dropped: Sequence[str]
 ) -> list[str]:
@@ -93,12 +109,17 @@ def shared_folders(engine: Path, llama: Path) -> dict[str, Path]:
 
 
 def netplan_text(address: str, prefix: int, gateway: str) -> str:
-    """The management interface's own file, as a real host has one."""
+    """The management interface's own file, as a real host has one.
+
+    No IPv6: the address of a host that lost its power can still be on the wire when it comes back, is taken
+    for a duplicate, and networkd then holds the boot up for two minutes.
+    """
     return (
         "# the rehearsal lab's management network: what SSH comes in by\n"
         "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n"
         f"    {MANAGEMENT}:\n      addresses: [{address}/{prefix}]\n"
-        f"      routes: [{{to: default, via: {gateway}}}]\n      accept-ra: false\n"
+        f"      routes: [{{to: default, via: {gateway}}}]\n"
+        "      accept-ra: false\n      link-local: []\n"
     )
 
 
@@ -147,13 +168,11 @@ def _add_folder(tar: tarfile.TarFile, path: str, mode: int) -> None:
     tar.addfile(entry)
 
 
-def create(
-    docker: Docker, layout: Layout, host: LabHost, image: str, shared: dict[str, Path], seed: bytes
-) -> None:
+def create(docker: Docker, host: LabHost, argv: Sequence[str], lab: str, seed: bytes) -> None:
     """Make the container with its volumes, cables and files; it is not started yet."""
     for name in VOLUMES:
-        docker("volume", "create", "--label", f"{LABEL}={layout.name}", volume(host, name))
-    docker(*create_argv(layout, host, image, shared, forbidden_capabilities()))
+        docker("volume", "create", "--label", f"{LABEL}={lab}", volume(host, name))
+    docker(*argv)
     for nic in host.nics:
         if nic.netdev != MANAGEMENT:
             docker("network", "connect", "--ip", nic.address, nic.network, host.container)

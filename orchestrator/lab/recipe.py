@@ -31,6 +31,7 @@ class HostImage(_Part):
 
 class Engine(_Part):
     requirements: tuple[str, ...]
+    probe: str
     extra_index: str
     remove: tuple[str, ...]
     alias: dict[str, str]

@@ -18,6 +18,7 @@ class Record:
 
     layout: Layout
     folder: Path
+    own_engine: bool  # in the docker engine that we started, not in this machine's own
     complete: bool = False
     faults: dict[str, list[str]] = field(default_factory=dict)  # host: what is broken
 
@@ -25,6 +26,7 @@ class Record:
         return {
             "layout": self.layout.as_json(),
             "folder": str(self.folder),
+            "own_engine": self.own_engine,
             "complete": self.complete,
             "faults": self.faults,
         }
@@ -49,6 +51,7 @@ def load(home: Home, name: str) -> Record | None:
         return Record(
             from_json(data["layout"]),
             Path(data["folder"]),
+            data.get("own_engine", True),
             data["complete"],
             data["faults"],
         )
@@ -60,6 +63,11 @@ def forget(home: Home, name: str) -> None:
     folder = path_of(home, name).parent
     if folder.exists():
         remove_tree(folder)
+
+
+def reserve(home: Home, name: str) -> None:
+    """Say that a lab is being made, so that nobody stops the engine that it will be made in."""
+    path_of(home, name).parent.mkdir(parents=True, exist_ok=True)
 
 
 def names(home: Home) -> list[str]:

@@ -53,6 +53,8 @@ def set_up(home: Home, progress: Progress) -> Pieces:
 
 def ensure_engine(home: Home, progress: Progress) -> Docker:
     """The engine for a new lab: ours when it runs, else the machine's, else ours is started."""
+    with home.lock("docker"):
+        pass  # another process may just be stopping ours
     running = running_engines(home)
     if running:
         return running[0]

@@ -18,6 +18,9 @@ from orchestrator.lab.home import Home
 from orchestrator.lab.host import (
     LABEL,
     create,
+    create_argv,
+    droppable,
+    forbidden_capabilities,
     load_tree_image,
     seed_archive,
     shared_folders,
@@ -54,9 +57,10 @@ def bring_up(home: Home, wish: Wish, progress: Progress) -> records.Record:
         if known is not None or labelled(home, wish.name):
             progress.note(f"lab {wish.name} was left half made: starting over")
             remove(home, wish.name, progress)
-        pieces = set_up(home, progress)
-        record = _claim(home, pieces.docker, wish)
+        records.reserve(home, wish.name)
         try:
+            pieces = set_up(home, progress)
+            record = _claim(home, pieces.docker, wish)
             _build(home, record, wish, pieces, progress)
         except BaseException:
             progress.note(f"lab {wish.name} did not come up: removing it")
@@ -104,7 +108,7 @@ def _claim(home: Home, docker: Docker, wish: Wish) -> records.Record:
         taken += [other.layout.base for other in others if other is not None]
         ports = None if wish.like is None else wish.like.ports
         layout = lay_out(wish.name, wish.hosts, wish.segments, free_base(taken), ports)
-        record = records.Record(layout, wish.folder.absolute())
+        record = records.Record(layout, wish.folder.absolute(), docker.own)
         records.save(home, record)
     return record
 
@@ -143,17 +147,14 @@ def _build(
                 network.name,
             )  # fmt: skip
 
+        dropped = droppable(docker, pieces.image, forbidden_capabilities())
+        shared = shared_folders(pieces.engine, pieces.llama)
+
         def one(host: LabHost) -> None:
             gateway = str(ipaddress.ip_network(layout.networks[0].subnet)[1])
             seed = seed_archive(layout, host, own[host.name], user, pieces.models, gateway)
-            create(
-                docker,
-                layout,
-                host,
-                pieces.image,
-                shared_folders(pieces.engine, pieces.llama),
-                seed,
-            )
+            argv = create_argv(layout, host, pieces.image, shared, dropped)
+            create(docker, host, argv, layout.name, seed)
             docker("start", host.container)
             wait_until_up(docker, host)
             load_tree_image(docker, host)

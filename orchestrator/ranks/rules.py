@@ -20,6 +20,22 @@ def common_findings(cluster: Cluster, deployment: Deployment) -> Iterator[Findin
     yield from _required(deployment)
     yield from _runtimes(cluster, deployment)
     yield from _mounts(deployment)
+    yield from _not_yet(deployment)
+
+
+NOT_YET = {
+    "patches": "patch the file yourself, or say it in `args:` (vLLM: hf-overrides)",
+    "venv": "name the programs in `commands:`",
+    "cuda_home": "set CUDA_HOME in `env:`",
+}
+
+
+def _not_yet(deployment: Deployment) -> Iterator[Finding]:
+    """Keys of a profile that are read and that nothing acts on: said, not silently dropped."""
+    for key, instead in NOT_YET.items():
+        if getattr(deployment.profile, key):
+            found = said(deployment, "profile", f"`{key}:` is not applied yet", instead)
+            yield found.model_copy(update={"severity": "warning"})
 
 
 def _required(deployment: Deployment) -> Iterator[Finding]:

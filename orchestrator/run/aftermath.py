@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from orchestrator.contracts import Hosts, Step
+from orchestrator.contracts import Hosts, Step, World
 from orchestrator.errors import OrchError
 from orchestrator.plan.graph import ordered
 from orchestrator.run.converge import Aftermath, Toolbox, survey
@@ -16,9 +16,12 @@ from orchestrator.run.evidence import gather
 from orchestrator.run.executor import Executor, Outcome
 from orchestrator.run.journal import runs_folder
 from orchestrator.run.world import LiveWorld
-from orchestrator.spec.models import Cluster
+from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.steps.answer import completion
 from orchestrator.steps.down import down_steps
 from orchestrator.steps.gang import ours
+
+SAID = 120  # characters of an answer
 
 
 def clean_up(
@@ -57,6 +60,7 @@ def _take_down(cluster: Cluster, scope: str, tools: Toolbox) -> None:
     steps = ordered(step for step in down_steps(cluster, {}) if step.scope == scope)
     decision = survey(steps, tools.world)
     tools.bus.note(f"{scope} failed: its ranks are stopped again, their logs are kept")
+    tools.bus.planned(decision.plan, decision.problems)
     Executor(
         steps,
         tools.world,
@@ -67,7 +71,9 @@ def _take_down(cluster: Cluster, scope: str, tools: Toolbox) -> None:
     ).run()
 
 
-def served(cluster: Cluster, steps: Mapping[str, Step], outcome: Outcome | None) -> list[Served]:
+def served(
+    cluster: Cluster, steps: Mapping[str, Step], outcome: Outcome | None, world: World
+) -> list[Served]:
     """How to ask the deployments whose answer was seen; `outcome` None: all was as it should be."""
     found = []
     for name, deployment in cluster.deployments.items():
@@ -82,9 +88,18 @@ def served(cluster: Cluster, steps: Mapping[str, Step], outcome: Outcome | None)
                 cluster.url(deployment),
                 deployment.profile.served_name or deployment.profile.model,
                 key=f"${key.env}" if key is not None and key.env else "",
+                answer=_said(deployment, world),
             )
         )
     return found
+
+
+def _said(deployment: Deployment, world: World) -> str:
+    """The start of what it answered, where this run has read it."""
+    try:
+        return world[deployment.head].get(completion(deployment)).text.strip()[:SAID]
+    except OrchError:
+        return ""
 
 
 def still_up(cluster: Cluster, world: LiveWorld) -> list[Running]:

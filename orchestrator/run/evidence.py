@@ -52,7 +52,12 @@ def gather(
             for cause in diagnose(log):
                 causes.setdefault(cause.name, cause)
     found = tuple(causes.values())
-    summary = {"deployment": deployment.name, "ranks": states, "causes": [asdict(c) for c in found]}
+    summary = {
+        "cluster": cluster.name,
+        "deployment": deployment.name,
+        "ranks": states,
+        "causes": [asdict(cause) for cause in found],
+    }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return Evidence(deployment.name, folder, found, states)
 

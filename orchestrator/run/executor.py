@@ -227,6 +227,8 @@ class Executor:
             if change.progress != progress:
                 progress, moved = change.progress, now
             self._bus.progress(step, change)
+            if change.log:
+                self._bus.log_line(step, change.log, rank=change.rank)
             if now - start > patience.total:
                 raise NoPatience(
                     f"{change.summary} (gave up after {patience.total:.0f} s)", hint=change.hint

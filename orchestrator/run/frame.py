@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.text import Text
 
-from orchestrator.run.layout import BAD, Group, Layout, neighbours, quiet
+from orchestrator.run.layout import BAD, Group, Layout, idle, neighbours, quiet
 from orchestrator.run.record import ENDED, Record, State, StepRecord, span
 
 MANY_HOSTS = 8  # above, only steps that are under way or failed get a line of their own
@@ -119,7 +120,7 @@ class Frame:
 
     def final(self) -> list[Text]:
         """The stages alone, for the scrollback; neighbours with nothing to do on one line."""
-        parts = neighbours(self._groups, lambda group: "idle" if group.idle else "")
+        parts = neighbours(self._groups, idle)
         return [self._merged(one) if len(one) > 1 else self._stage_line(one[0]) for one in parts]
 
     def _all(self, detail: Detail, limit: int | None) -> list[Text]:
@@ -128,9 +129,7 @@ class Frame:
             (group, self._own_lines(group, detail)) for group in self._groups
         ]
         kept = _limited(own, limit)
-        for part in (
-            neighbours(self._groups, quiet) if detail.merged else [[one] for one in self._groups]
-        ):
+        for part in neighbours(self._groups, quiet if detail.merged else idle):
             if len(part) > 1:
                 lines.append(self._merged(part))
                 continue
@@ -188,16 +187,22 @@ class Frame:
         if group.state == "waiting" and (needs := self._waits_for(group)):
             yield f"waits for {_few(needs)}"
             return
+        if (lone := group.under_way_alone) is not None:
+            where = lone.host if self._layout.hosts > 1 else None
+            what = self._step_text(lone, inline_log=False).plain
+            yield from (part for part in (where, what) if part)
+            return
         hosts = len({step.host for step in group.steps if step.host})
         if hosts > 1:
             yield f"{hosts} hosts"
-        if group.counts["unchanged"] == len(group.steps):
-            waited = all(step.role == "wait" for step in group.steps)
-            yield "done" if waited and not group.idle else "as it should be"
+        if group.idle:
+            yield "as it should be"
+            return
+        if group.over:
+            yield from self._over(group)
             return
         words: tuple[tuple[str, tuple[State, ...]], ...] = (
-            ("changed" if group.over else "done", ("changed",)),
-            ("as they should be" if group.over else "fine", ("unchanged",)),
+            ("done", ("changed", "unchanged")),
             ("running", ("running",)),
             ("waiting", ("pending", "waiting")),
             ("failed", ("failed",)),
@@ -207,6 +212,14 @@ class Frame:
         for word, states in words:
             if number := sum(group.counts[state] for state in states):
                 yield f"{number} {word}"
+
+    def _over(self, group: Group) -> Iterator[str]:
+        """How the steps of a stage ended; a number only where they ended differently."""
+        words = Counter(step.word for step in group.steps)
+        if len(words) > 1:
+            del words["passed"]  # a gate before a change is no news once the change was made
+        plain = len(words) == 1 and group.counts["unchanged"]
+        yield from (word if plain else f"{number} {word}" for word, number in words.items())
 
     def _waits_for(self, group: Group) -> list[str]:
         """Titles of the stages that are not over and hold what this one needs."""
@@ -223,6 +236,8 @@ class Frame:
             return [self._step_line(one) for one in group.steps if one.state in BAD]
         if group.state == "waiting":
             return []
+        if (lone := group.under_way_alone) is not None:
+            return [self._log_line(lone, indent=4)] if lone.log else []
         lines: list[Text] = []
         steps = group.steps
         if detail.merged:  # some may be left out: not the failed ones
@@ -231,8 +246,11 @@ class Frame:
             if detail.done_steps or step.state == "running" or step.state in BAD:
                 lines.append(self._step_line(step, inline_log=not detail.logs))
                 if detail.logs and step.log and step.state == "running":
-                    lines.append(self._row(Text(f"        {step.log}", style="dim italic")))
+                    lines.append(self._log_line(step, indent=8))
         return lines
+
+    def _log_line(self, step: StepRecord, indent: int) -> Text:
+        return self._row(Text(" " * indent + step.log, style="dim italic"))
 
     def _step_line(self, step: StepRecord, inline_log: bool = True) -> Text:
         left = Text.assemble(

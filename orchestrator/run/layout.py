@@ -45,6 +45,12 @@ class Group:
             step.state == "unchanged" and (step.seconds or 0) < NO_TIME for step in self.steps
         )
 
+    @cached_property
+    def under_way_alone(self) -> StepRecord | None:
+        """The only step of its stage, while it runs: they share a line."""
+        only = self.steps[0]
+        return only if len(self.steps) == 1 and only.state == "running" else None
+
     def seconds(self, now: float) -> float | None:
         starts = [step.started for step in self.steps if step.started is not None]
         if not starts:
@@ -81,6 +87,11 @@ class Layout:
             for title, steps in self.members.items()
         )
         return [group for group in found if group.steps]
+
+
+def idle(group: Group) -> str:
+    """Nothing was to be done."""
+    return "idle" if group.idle else ""
 
 
 def quiet(group: Group) -> str:

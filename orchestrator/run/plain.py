@@ -19,6 +19,7 @@ WORDS = {
     Kind.GATE_REFUSED: "REFUSED",
     Kind.STEP_SKIPPED: "skipped",
 }
+LOG = 120  # characters of a log line; `orch logs` has it all
 PROGRESS_EVERY = 15.0  # seconds between two lines about the same step that goes on
 
 
@@ -78,7 +79,7 @@ class PlainObserver:
         if step.state == "unchanged" and not told:
             return None
         took = span(step.seconds) if step.seconds is not None else "no time"
-        return f"{step.id}: {step.state}, {took}"
+        return f"{step.id}: {step.word}, {took}"
 
     def _progress(self, event: Event) -> str | None:
         """At most one line a step and PROGRESS_EVERY seconds."""
@@ -88,5 +89,6 @@ class PlainObserver:
             return None
         self._shown[name] = event.at
         step = self._record.steps[name]
-        more = " · ".join(part for part in (step.summary, step.log) if part)
+        log = step.log if len(step.log) <= LOG else f"{step.log[: LOG - 1]}…"
+        more = " · ".join(part for part in (step.summary, log) if part)
         return f"{name}: {more}" if more else None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from orchestrator.contracts import Event
 from orchestrator.run.events import Kind, redact_all
+from orchestrator.tidy import tidy
 
 State = Literal[
     "pending",
@@ -65,6 +66,13 @@ class StepRecord:
         if self.started is None or self.ended is None:
             return None
         return max(0.0, self.ended - self.started)
+
+    @property
+    def word(self) -> str:
+        """The state of a step that is over, for a person: a wait is ready, not unchanged."""
+        if self.state == "unchanged":
+            return {"wait": "ready", "gate": "passed"}.get(self.role, "as it should be")
+        return self.state
 
     @property
     def label(self) -> str:
@@ -218,7 +226,8 @@ def _progress(step: StepRecord, event: Event) -> None:
 
 def _log(step: StepRecord, event: Event) -> None:
     rank = str(event.data.get("rank", ""))
-    step.log = f"{rank}: {event.text}" if rank and rank != step.host else event.text
+    said = tidy(event.text)
+    step.log = f"{rank}: {said}" if rank and rank != step.host else said
 
 
 def _retry(step: StepRecord, event: Event) -> None:
@@ -279,7 +288,11 @@ class Hop:
 
 def critical_path(record: Record) -> list[Hop]:
     """The chain of steps that ended last: what to make faster if the run shall be faster."""
-    timed = {step.id: step for step in record.steps.values() if step.started is not None}
+    timed = {
+        step.id: step
+        for step in record.steps.values()
+        if step.started is not None and not (step.stage == "down" and record.verb != "down")
+    }  # what is stopped again after a failure comes last, and is not why it took so long
     if not timed:
         return []
 

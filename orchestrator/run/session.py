@@ -99,7 +99,10 @@ def host_leases(
 ) -> Callable[[frozenset[str], Reads], AbstractContextManager[None]]:
     """Takes the leases of a run on all hosts or on none, renews them, gives them back."""
 
+    gone: list[OrchError] = []
+
     def lost(host: str, error: OrchError) -> None:
+        gone.append(error)
         bus.lease(host, "lost", why=str(error))
         cancel.set()
 
@@ -115,5 +118,7 @@ def host_leases(
             yield
         finally:
             leases.release()
+        if gone:
+            raise gone[0]
 
     return hold

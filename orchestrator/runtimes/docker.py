@@ -162,22 +162,31 @@ def _free(rank: Rank) -> Command:
     )
 
 
-def _sources(rank: Rank) -> Command:
-    """Docker makes a missing mount source a root-owned folder: caches are made as us, the rest refused."""
-    lines: list[Sh] = []
-    for mount in rank.mounts:
-        if mount.tmpfs or "/" not in mount.source:
-            continue
-        if mount.source.startswith("~/.cache/"):
-            lines.append(sh("mkdir -p {}", on_host(mount.source)))
-        lines.append(
-            sh(
-                "test -e {} || { echo {} >&2; exit 1; }",
-                on_host(mount.source),
-                f"{mount.source}: missing on this host, to be mounted at {mount.target}",
-            )
-        )
-    return Command(seq(lines) if lines else sh("true"))
+def _sources(rank: Rank) -> dict[str, Command]:
+    """Docker makes a missing mount source a root-owned folder: caches are made as us, the rest refused.
+
+    Folders of the host are looked at as root where we may be: others' may be hidden from us.
+    """
+    paths = [one for one in rank.mounts if not one.tmpfs and "/" in one.source]
+    homes = [one for one in paths if one.source.startswith("~")]
+    caches = [one for one in homes if one.source.startswith("~/.cache/")]
+    made = [sh("mkdir -p {}", on_host(one.source)) for one in caches]
+    ours = [*made, *(_there(one) for one in homes)]
+    others = [_there(one) for one in paths if not one.source.startswith("~")]
+    found = {}
+    if ours:
+        found["mounts of ours"] = Command(seq(ours))
+    if others:
+        found["mounts"] = Command(seq(others), sudo=not rank.state.startswith("~"))
+    return found
+
+
+def _there(mount: Mount) -> Sh:
+    return sh(
+        "test -e {} || { echo {} >&2; exit 1; }",
+        on_host(mount.source),
+        f"{mount.source}: missing on this host, to be mounted at {mount.target}",
+    )
 
 
 def _file(rank: Rank, path: str) -> Command:
@@ -210,7 +219,7 @@ class Docker:
     name: str = "docker"
 
     def start(self, rank: Rank) -> Script:
-        commands = {"free": _free(rank), "mounts": _sources(rank)}
+        commands = {"free": _free(rank), **_sources(rank)}
         commands |= {f"file {path}": _file(rank, path) for path in sorted(rank.files)}
         commands["create"] = _create(rank)
         commands["start"] = Command(sh("docker start {}", rank.name), timeout=START_TIMEOUT)

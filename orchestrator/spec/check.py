@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.contracts import Engine
 from orchestrator.errors import OrchError
-from orchestrator.spec import gpus, sizes
+from orchestrator.spec import gpus, not_yet, sizes
 from orchestrator.spec.load import expanded, is_there
 from orchestrator.spec.models import Cluster, Deployment, Finding, SecretRef
 
@@ -29,6 +29,7 @@ def check(cluster: Cluster, *, links: bool = True) -> tuple[Finding, ...]:
         _mounts,
         _order,
         _engines,
+        not_yet.check,
     ]
     if links:
         checks.append(_network)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ class Files:
             message, hint = f"is not UTF-8 text ({at})", "save it as UTF-8"
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            message, hint = f"can't be read: {reason}", ""
+            message, hint = f"can't be read: {reason}", starting_hint(path)
         self.findings.append(
             Finding(message=message, suggestion=hint, file=label, line=1, column=1)
         )
@@ -179,6 +180,14 @@ def raise_errors(errors: Sequence[Finding]) -> None:
         "nothing was touched",
         findings=tuple(ordered),
     )
+
+
+def starting_hint(path: Path) -> str:
+    """Where to take a first file of this name from, for who has none."""
+    if path.name not in shipped.STARTING_FILES or is_there(path):
+        return ""
+    starting = shipped.starting_point() / path.name
+    return f"to start with: cp {shlex.quote(str(starting))} {shlex.quote(str(path))}"
 
 
 def _read(path: Path) -> str:

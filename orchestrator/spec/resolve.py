@@ -16,7 +16,7 @@ from orchestrator.spec.check import check, missing
 from orchestrator.spec.inventory import Inventory, Names
 from orchestrator.spec.library import Library
 from orchestrator.spec.links import LinkReader, network
-from orchestrator.spec.load import Document, Files, expanded, is_there, raise_errors
+from orchestrator.spec.load import Document, Files, expanded, is_there, raise_errors, starting_hint
 from orchestrator.spec.models import (
     Cluster,
     ClusterFile,
@@ -173,7 +173,8 @@ class _Reader:
         path = self.files.root / expanded(said)
         if not is_there(path):
             message = f"there is no file {said[:200]!r} beside it"
-            self.files.add(self._cluster, ("inventory",), message, "inventory: PATH.yaml")
+            hint = starting_hint(path) or "inventory: PATH.yaml"
+            self.files.add(self._cluster, ("inventory",), message, hint)
             return None
         node = self.files.read(path)
         if node is None:

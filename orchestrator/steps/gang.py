@@ -18,6 +18,7 @@ from orchestrator.facts.rank_log import RankLog, ReadRankLog
 from orchestrator.ranks.build import container_name
 from orchestrator.ranks.spec import digest
 from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.tidy import telling
 
 Reads = frozenset[tuple[str, Query[Any]]]
 
@@ -30,6 +31,7 @@ EXITS = {
     143: "it was stopped",
 }
 LAST_LINES = 12
+LINE = 400  # of a line that a rank wrote; some are whole configurations
 
 
 def ours(cluster: Cluster, host: str) -> ReadContainers:
@@ -141,10 +143,10 @@ class GangStep(Step):
 
     def _ended(self, world: World, container: Container, host: str) -> None:
         try:
-            lines = self.log(world, container.name).lines[-LAST_LINES:]
+            lines = telling(self.log(world, container.name).lines, LAST_LINES)
         except LookupError:  # a step that does not read logs; the evidence has them
-            lines = ()
-        told = "".join(f"\n    {line}" for line in lines if line.strip())
+            lines = []
+        told = "".join(f"\n    {line[:LINE]}" for line in lines)
         raise Failed(
             f"rank {container.name} {state_words(container)}{told}",
             host=host,
@@ -157,6 +159,10 @@ class GangStep(Step):
         return " ".join(self.log(world, name).stamp for name in self.names)
 
     def not_yet(self, world: World, what: str) -> Change:
-        """Not yet, with the last thing that the ranks said."""
-        said = next((line for name in self.names if (line := self.log(world, name).last)), "")
-        return Change(f"{what}: {said[:160]}" if said else what, progress=self.moving(world))
+        """Not yet, with the last thing that a rank said."""
+        logs = {name: self.log(world, name) for name in self.names}
+        last = {name: telling(log.lines, 1) for name, log in logs.items()}
+        newest = max(logs, key=lambda name: (bool(last[name]), logs[name].stamp))
+        said = "".join(last[newest])[:LINE]
+        host = self.names[newest] if said else ""
+        return Change(what, progress=self.moving(world), log=said, rank=host)

@@ -10,94 +10,131 @@ from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Failed
 from orchestrator.facts.answers import Image
 from orchestrator.script import Script, Sh, all_of, argv
-from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, image_read
-from orchestrator.steps.job import Job, job_name, job_script, watched
+from orchestrator.spec.models import Cluster
+from orchestrator.steps.gang import GangStep
+from orchestrator.steps.image_copy import (
+    COPY_S,
+    Copy,
+    copy_of,
+    copy_reads,
+    image_of,
+    model_image,
+    offer_job,
+    pull_job,
+    take_job,
+)
+from orchestrator.steps.job import job_script, watched
 
 PULL_S = 4 * 3600.0
 STALL_S = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageHere(GangStep):
-    """Pulled as a detached job; where the head has another digest, by that digest."""
+class ImageStep(GangStep):
+    def copy(self, world: World) -> Copy | None:
+        return copy_of(self.cluster, self.deployment, world)
 
-    def _image(self, world: World, host: str) -> Image:
-        return world[host].get(image_read(self.cluster, self.deployment, host))
 
-    @property
-    def _runtime(self) -> str:
-        return self.cluster.hosts[self.host or ""].runtime
+@dataclass(frozen=True, kw_only=True)
+class ImageOffered(ImageStep):
+    """This host gives its image to those that can't have it elsewhere: a job that ends by itself."""
 
-    @property
-    def _job(self) -> Job:
-        return _job(self.deployment)
+    def check(self, world: World) -> Change | None:
+        copy = self.copy(world)
+        if copy is None or copy.source != self.host:
+            return None
+        job = world[copy.source].get(offer_job(self.cluster, self.deployment))
+        if job.state == "running":
+            return None
+        taking = (world[one].get(take_job(self.cluster, self.deployment)) for one in copy.targets)
+        if any(one.state == "running" for one in taking):
+            return None  # it has given what it had; they are still unpacking
+        return watched(Change(f"offer {copy.image.reference} to {', '.join(copy.targets)}"), job)
 
-    def _model(self, world: World) -> Image | None:
-        """The image that all should have: that of the first host, head first, that has one."""
-        images = (self._image(world, host) for host in self.deployment.hosts)
-        return next((image for image in images if image.present), None)
+    def apply(self, change: Change, world: World) -> Script:
+        copy = self.copy(world)
+        if copy is None:
+            raise Failed("nobody lacks the image any more", host=self.host, step=self.id)
+        name = offer_job(self.cluster, self.deployment).name
+        return job_script(name, copy.offer(world), limit=COPY_S + 60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageHere(ImageStep):
+    """Pulled as a detached job (where the head has another digest, by that digest), or taken from a host."""
 
     def check(self, world: World) -> Change | None:
         host = self.host or ""
-        here, model = self._image(world, host), self._model(world)
-        if here.present and (model is None or model.id == here.id):
+        here = image_of(self.cluster, self.deployment, host, world)
+        model = model_image(self.cluster, self.deployment, world)
+        if here.present and (model is None or model[1].id == here.id):
             return None
-        job = world[host].get(self._job)
-        if here.present:
-            if model is None or not model.digests:
-                raise self._can_not_copy(host, "has another image of this name than the head")
-            return watched(Change(f"pull {model.digests[0]}: it has another {here.reference}"), job)
-        if job.failed and model is not None:
-            raise self._can_not_copy(host, f"can't pull it ({job.last_line})")
-        image = self.deployment.profile.image
-        hint = (
-            f"is {image} spelt right (`image:` of {self.deployment.profile.name}), can {host} reach its"
-            f" registry, does it need `{self._runtime} login` there? on {host}: {self._runtime} pull {image}"
-        )
-        return watched(Change(f"pull {here.reference}", hint=hint), job)
+        copy = self.copy(world)
+        if copy is not None and host in copy.targets:
+            return self._copied(world, copy)
+        job = world[host].get(pull_job(self.deployment))
+        if here.present and model is not None:
+            exact = model[1].digests[0]
+            return watched(Change(f"pull {exact}: it has another {here.reference}"), job)
+        return watched(Change(f"pull {here.reference}", hint=self._hint(host)), job)
 
-    def _can_not_copy(self, host: str, why: str) -> Failed:
-        image = self.deployment.profile.image
-        source = next(one for one in self.deployment.hosts if one != host)
-        return Failed(
-            f"image {image}: {host} {why}, and it was not pulled from a registry elsewhere",
-            host=host,
-            step=self.id,
-            hint=f"ssh {source} docker save {image} | ssh {host} docker load",
+    def _hint(self, host: str) -> str:
+        image, program = self.deployment.profile.image, self.cluster.hosts[host].runtime
+        return (
+            f"is {image} spelt right (`image:` of {self.deployment.profile.name}), can {host} reach its"
+            f" registry, does it need `{program} login` there? on {host}: {program} pull {image}"
         )
+
+    def _copied(self, world: World, copy: Copy) -> Change:
+        host = self.host or ""
+        change = Change(f"copy {copy.image.reference} from {copy.source}")
+        pulled = world[host].get(pull_job(self.deployment))
+        if pulled.failed:
+            said = (
+                f"{change.summary}: it can't be pulled here ({pulled.last_line}); orch up copies it"
+            )
+            change = Change(said)
+        return watched(change, world[host].get(take_job(self.cluster, self.deployment)))
 
     def apply(self, change: Change, world: World) -> Script:
-        model = self._model(world)
-        return job_script(self._job.name, self._pull(model), limit=PULL_S)
+        host = self.host or ""
+        copy = self.copy(world)
+        runtime = self.cluster.hosts[host].runtime
+        if copy is not None and host in copy.targets:
+            name = take_job(self.cluster, self.deployment).name
+            return job_script(name, copy.take(world, runtime), limit=COPY_S)
+        model = model_image(self.cluster, self.deployment, world)
+        text = self._pull(runtime, model[1] if model else None)
+        return job_script(pull_job(self.deployment).name, text, limit=PULL_S)
 
-    def _pull(self, model: Image | None) -> Sh:
+    def _pull(self, runtime: str, model: Image | None) -> Sh:
         image = self.deployment.profile.image or ""
         if model is None or not model.digests:
-            return argv(self._runtime, "pull", image)
+            return argv(runtime, "pull", image)
         exact = model.digests[0]
-        return all_of(argv(self._runtime, "pull", exact), argv(self._runtime, "tag", exact, image))
-
-
-def _job(deployment: Deployment) -> Job:
-    return Job(job_name("image", deployment.profile.image or ""))
+        return all_of(argv(runtime, "pull", exact), argv(runtime, "tag", exact, image))
 
 
 def image_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     for name, deployment in cluster.deployments.items():
-        everywhere = frozenset(
-            (host, image_read(cluster, deployment, host)) for host in deployment.hosts
-        )
+        common: dict[str, Any] = {
+            "scope": name,
+            "stage": "image",
+            "reads": copy_reads(cluster, deployment),
+            "cluster": cluster,
+            "deployment": deployment,
+        }
+        several = len(deployment.hosts) > 1
+        offers = {host: f"{name}/image-offer/{host}" for host in deployment.hosts if several}
+        for host, offer in offers.items():
+            yield ImageOffered(id=offer, host=host, patience=Patience(total=60, stall=60), **common)
         for host in deployment.hosts:
             yield ImageHere(
                 id=f"{name}/image/{host}",
                 host=host,
-                scope=name,
-                stage="image",
-                reads=everywhere | {(host, _job(deployment))},
+                needs=frozenset(offers.values()),
                 patience=Patience(total=PULL_S, stall=STALL_S, poll=2),
-                cluster=cluster,
-                deployment=deployment,
+                **common,
             )
 
 

@@ -15,6 +15,7 @@ from orchestrator.spec.units import parse_duration
 from orchestrator.steps.gang import GangStep, container_reads, log_reads, names
 
 JOINED = f"{RUN}/joined"
+BARRIER = "orch: barrier: "  # what the head's barrier says before who is missing: templates/vllm/ray-gang.py
 
 
 def patience(deployment: Deployment) -> Patience:
@@ -47,10 +48,11 @@ class Joined(GangStep):
 
     def check(self, world: World) -> Change | None:
         self.watch(world)
-        head = self.deployment.head
-        if world[head].get(ReadRankMark(next(iter(self.names)), JOINED)):
+        name = next(iter(self.names))
+        if world[self.deployment.head].get(ReadRankMark(name, JOINED)):
             return None
-        return self.not_yet(world, "the gang is not complete")
+        said = (line for line in reversed(self.log(world, name).lines) if line.startswith(BARRIER))
+        return self.not_yet(world, next(said, "").removeprefix(BARRIER) or "Ray is starting")
 
 
 def join_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:

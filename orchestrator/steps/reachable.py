@@ -19,9 +19,19 @@ APART_S = 5.0
 HINT = "on {host}: sudo timedatectl set-ntp true; timedatectl status"
 
 
-def offset(identity: Identity) -> float:
-    """How far the host's clock is ahead of ours; up to the time of the read too low."""
-    return identity.clock_epoch_s - identity.controller_epoch_s
+def offset(identity: Identity) -> tuple[float, float]:
+    """How far the host's clock is ahead of ours, in seconds: at least, and at most.
+
+    It was read somewhere between our asking and our having the answer: on a busy machine that is seconds.
+    """
+    least = identity.clock_epoch_s - identity.controller_epoch_s
+    return least, least + identity.read_s
+
+
+def _beyond(span: tuple[float, float], point: float) -> float:
+    """How far a span is from a point for certain; positive when it is ahead of it."""
+    least, most = span
+    return least - point if least > point else min(0.0, most - point)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +41,7 @@ class Reachable(Step):
     host: str
 
     def check(self, world: World) -> Change | None:
-        ahead = offset(world[self.host].get(Identify()))
+        ahead = _beyond(offset(world[self.host].get(Identify())), 0.0)
         if abs(ahead) > FAR_S:
             raise Refused(
                 f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours",
@@ -50,12 +60,13 @@ class SameClock(Step):
     def check(self, world: World) -> Change | None:
         offsets = {host: offset(world[host].get(Identify())) for host in self.hosts}
         # Ours has a voice as well: of two hosts that differ it tells which one is wrong.
-        middle = median([0.0, *offsets.values()])
-        host, ahead = max(offsets.items(), key=lambda one: abs(one[1] - middle))
-        if abs(ahead - middle) > APART_S:
+        middle = median([0.0, *(sum(span) / 2 for span in offsets.values())])
+        away = {host: _beyond(span, middle) for host, span in offsets.items()}
+        host = max(away, key=lambda one: abs(away[one]))
+        if abs(away[host]) > APART_S:
             raise Refused(
-                f"its clock is {abs(ahead - middle):.0f} s"
-                f" {'ahead of' if ahead > middle else 'behind'} the other hosts of the gang",
+                f"its clock is {abs(away[host]):.0f} s"
+                f" {'ahead of' if away[host] > 0 else 'behind'} the other hosts of the gang",
                 host=host,
                 hint=HINT.format(host=host),
             )

@@ -47,9 +47,15 @@ class Lab:
         return self.layout.host(host).container
 
     def run(
-        self, host: str, argv: Sequence[str], *, timeout: float = 60, check: bool = True
+        self,
+        host: str,
+        argv: Sequence[str],
+        *,
+        timeout: float = 60,
+        check: bool = True,
+        given: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command (each word arrives as it is) as the user `orch`."""
+        """Run a command (each word arrives as it is) as the user `orch`; `given` is its stdin."""
         ssh = [
             "ssh", "-F", "none", "-i", str(self.dir / "id_ed25519"),
             "-o", f"UserKnownHostsFile={self.dir / 'known_hosts'}",
@@ -57,7 +63,9 @@ class Lab:
             "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
             f"orch@{self.address(host)}", shlex.join(argv),
         ]  # fmt: skip
-        return subprocess.run(ssh, check=check, capture_output=True, text=True, timeout=timeout)
+        return subprocess.run(
+            ssh, check=check, capture_output=True, text=True, timeout=timeout, input=given
+        )
 
     @property
     def docker(self) -> Docker:

@@ -87,14 +87,15 @@ class Site:
             finally:
                 process.kill()
 
-    def events(self, *words: str, rc: int = 0) -> list[dict[str, Any]]:
+    def events(self, *words: str, rc: int = 0, timeout: float = 240) -> list[dict[str, Any]]:
         """A verb's events."""
-        return [json.loads(line) for line in self.orch(*words, "--json", rc=rc).stdout.splitlines()]
+        done = self.orch(*words, "--json", rc=rc, timeout=timeout)
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def ranks(self, deployment: str = "tiny") -> Mapping[str, str]:
-        """Host → id of the container of the deployment, as docker says."""
+    def ranks(self, deployment: str = "tiny", hosts: Sequence[str] = ()) -> Mapping[str, str]:
+        """Host → id of the container of the deployment, as docker says there (on all hosts if not said)."""
         found = {}
-        for host in self.lab.hosts:
+        for host in hosts or self.lab.hosts:
             label = f"label=orch.deployment={deployment}"
             cluster = f"label=orch.cluster={self.name}"
             argv = ["docker", "ps", "-aq", "--no-trunc", "--filter", label, "--filter", cluster]

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,23 @@ def links(lab: Lab, host: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def railed(lab: Lab) -> Lab:
+def railed(lab: Lab) -> Iterator[Lab]:
     """The lab with addresses on the first half of its cable, given by the hosts' own netplan."""
     for number, host in enumerate(lab.hosts, start=1):
         plan = (
             "network: {version: 2, ethernets: {"
-            f"{RAIL}: {{addresses: [10.20.0.{number}/24], mtu: 9000, accept-ra: false}}}}}}\n"
+            f"{RAIL}: {{addresses: [10.20.0.{number}/24], mtu: 9000, accept-ra: false, link-local: []}}}}}}\n"
         )
         script = 'umask 077; printf %s "$1" > /etc/netplan/50-test.yaml; netplan apply'
         lab.run(host, ["sudo", "sh", "-c", script, "sh", plan])
     until(lambda: pings(lab, "spark-1", "10.20.0.2"))
-    return lab
+    yield lab
+    forget = (
+        "rm -f /etc/netplan/50-test.yaml; netplan apply; "
+        'ip addr flush dev "$1"; ip link set "$1" mtu 1500 down'
+    )
+    for host in lab.hosts:  # as they were: other files of tests find the same hosts
+        lab.run(host, ["sudo", "sh", "-c", forget, "sh", RAIL])
 
 
 def pings(lab: Lab, host: str, address: str) -> bool:

@@ -220,6 +220,31 @@ def test_logs_of_a_host_that_is_down_are_missed_and_the_rest_is_shown(hosts: Doc
     assert "a vl/0 | ready" in done.output
 
 
+def test_logs_of_a_start_that_failed_are_those_that_were_kept(
+    hosts: DockerHosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ranks were stopped again, and the failure said: orch logs vl."""
+    hosts.containers = {"a": [], "b": [], "spare": []}
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    done = call(logs, "vl")
+    assert done.stdout == ""
+    assert "vl has no rank\n" in done.stderr
+    evidence = tmp_path / "state" / "orch" / "evidence"
+    for run, cluster, said in (
+        ("20260101T000000-a", "duo", "old"),
+        ("20260102T000000-a", "duo", "bad flag"),
+        ("20260103T000000-a", "another", "not ours"),
+    ):
+        folder = evidence / run / "vl"
+        folder.mkdir(parents=True)
+        (folder / "summary.json").write_text(json.dumps({"cluster": cluster}))
+        (folder / "a.lan.orch-duo-vl-0.log").write_text(f"2026-01-01T00:00:01.0Z {said}\n")
+    done = call(logs, "vl")
+    assert done.stdout == "a.lan vl/0 | bad flag\n"
+    assert "kept from its failed start: " in done.stderr
+    assert done.exit_code == 0
+
+
 def test_tab_completes_deployments(hosts: DockerHosts) -> None:
     param = next(one for one in logs.params if one.name == "names")
     with click.Context(logs) as ctx:

@@ -30,6 +30,7 @@ FIGURES: dict[str, Any] = {
     "delay": 0.05,
     "stable": 600,
     "grace": 2,
+    "gives_up": 60,
     "connect": 1,
     "connects": 2,
     "gcs_port": 6379,
@@ -234,6 +235,23 @@ def test_the_barrier_ends_with_its_patience(gang: Gang) -> None:
 def test_a_bad_option_of_ray_ends_the_head_with_its_code(gang: Gang) -> None:
     (gang.folder / "ray_code").write_text("2")
     assert gang.head().wait(40) == 2
+
+
+def test_a_ray_that_ran_out_of_its_own_patience_is_started_again(gang: Gang) -> None:
+    """A busy machine: the head's node did not come up within the time that Ray gives it."""
+    gang.node(WORKER)
+    (gang.folder / "ray_gives_up").write_text("3")
+    head = gang.head(gives_up=1)
+    gang.until(lambda: gang.calls("vllm"))
+    assert len(gang.calls("ray")) == 2
+    assert "ended before the gang was complete (code 1), try 2 of 2" in gang.log("head")
+    assert head.poll() is None
+
+
+def test_a_ray_that_is_refused_is_not_started_again(gang: Gang) -> None:
+    (gang.folder / "ray_code").write_text("1")
+    assert gang.head().wait(40) == 1
+    assert len(gang.calls("ray")) == 1
 
 
 def test_stopping_the_head_stops_what_it_started(gang: Gang) -> None:

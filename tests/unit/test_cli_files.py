@@ -75,6 +75,14 @@ def test_a_file_that_is_not_there(site: Site) -> None:
         assert "No such file" in done.output
 
 
+def test_who_has_no_files_is_told_where_to_start(site: Site) -> None:
+    (site.root / "cluster.yaml").unlink()
+    done = orch("check")
+    assert done.exit_code == 2
+    for word in done.output.split("cp ")[1].split()[:1]:
+        assert Path(word).is_file()
+
+
 def test_it_says_what_is_shadowed(site: Site) -> None:
     site.write("kinds/gpu-host.yaml", "version: 1\nname: gpu-host\n")
     assert "your own file hides packed:kinds/gpu-host.yaml" in orch("check").output

@@ -33,6 +33,11 @@ def test_a_checkout_hides_nothing_of_itself() -> None:
     assert data.shadowed(root) == ()
 
 
+def test_the_files_to_start_with() -> None:
+    for name in data.STARTING_FILES:
+        assert (data.starting_point() / name).is_file()
+
+
 def test_templates(tmp_path: Path) -> None:
     (tmp_path / "templates/sub").mkdir(parents=True)
     (tmp_path / "templates/sub/a.j2").write_text("{{ x }} ü", encoding="utf-8")

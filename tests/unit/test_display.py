@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from orchestrator.contracts import Event, Plan
+from orchestrator.contracts import Change, Event, Plan
 from orchestrator.errors import Failed
 from orchestrator.run.events import Bus, Kind, Served
 from orchestrator.run.frame import ASCII, Frame
@@ -78,19 +78,20 @@ def test_when_there_is_no_room_failures_stay() -> None:
 def test_with_several_deployments_each_has_its_own_stages() -> None:
     kept = Kept()
     bus = Bus("r", [kept], clock=Clock())
-    steps = [step("image", "a"), step("start", "a"), step("net", "a")]
-    named = [
-        replace(steps[0], id="vl/image/a", scope="vl"),
-        replace(steps[1], id="fast/rank/0", scope="fast"),
-        replace(steps[2], id="a/net/apply", scope=None),
-    ]
+    named = [replace(step("image", host), id=f"vl/image/{host}", scope="vl") for host in ("a", "b")]
+    named += [replace(step("net", host), id=f"{host}/net/apply", scope=None) for host in "ab"]
+    named += [replace(step("start", "a"), id="fast/rank/0", scope="fast")]
     plan = Plan({one.id: one for one in named}, {}, frozenset(one.id for one in named))
     bus.planned(plan)
     for one in named:
         bus.started(one)
+    bus.progress(named[-1], Change("pulls"))
+    bus.log_line(named[-1], "INFO 11-21 12:13:16 [a.py:1] half of it is here")
     lines = [line.plain for line in Frame(fold(kept.events), 1.0, 80).lines(24)[2:]]
-    assert [line[2:15].rstrip() for line in lines[::2]] == ["image vl", "start fast", "net"]
-    assert [line[6:26].rstrip() for line in lines[1::2]] == ["a", "rank/0 a", "a/apply"]
+    titles = [line[:26].strip("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ") for line in lines]
+    steps = ["a", "b", "net", "a/apply", "b/apply"]
+    assert titles == ["image vl", *steps, "start fast", "half of it is here"]
+    assert "a · pulls" in lines[-2]  # the only step of its stage shares its line
 
 
 def test_what_had_nothing_to_do_shares_a_line_at_the_end() -> None:

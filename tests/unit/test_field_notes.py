@@ -203,7 +203,7 @@ def test_head_entrypoint(hosts: dict[str, Any]) -> None:
     """Ray's head, then vLLM with 10 retries, 15 s apart; orch: only once the gang was ready."""
     text = entry(hosts, "spark-2")
     assert re.search(
-        r"^ray start --head --node-ip-address=192\.168\.100\.10 --port=6379 ", text, re.M
+        r"^ *ray start --head --node-ip-address=192\.168\.100\.10 --port=6379 ", text, re.M
     )
     barrier = r"gang\.py .* 192\.168\.100\.10=1=spark-2 192\.168\.100\.11=1=spark-3 &"
     assert re.search(barrier, text)

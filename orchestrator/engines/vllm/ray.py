@@ -45,7 +45,7 @@ def start_line(
     head = index == 0
     ports = ray_ports(cluster, deployment)
     table = flags("ray")
-    skip = {"port"} if head else {"port", *table["head_only"]}
+    skip = {"port", *table["variables"]} | (set() if head else set(table["head_only"]))
     where: dict[str, Any] = {"node-ip-address": addresses[index]}
     if head:
         where = {"head": True, **where, "port": ports["port"], "include-dashboard": False}
@@ -126,7 +126,9 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
             "RAY_USAGE_STATS_ENABLED": "0",
         }
         if index == 0:
-            own["RAY_ADDRESS"] = f"{addresses[0]}:{ray_ports(cluster, deployment)['port']}"
+            ports = ray_ports(cluster, deployment)
+            own["RAY_ADDRESS"] = f"{addresses[0]}:{ports['port']}"
+            own |= {name: str(ports[name]) for name in flags("ray")["variables"]}
         bare.append(
             rank(
                 cluster,

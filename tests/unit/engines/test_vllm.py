@@ -137,7 +137,7 @@ def test_the_head_of_a_ray_gang(tmp_path: Path) -> None:
     assert set(worker.files) == {"/orch/entry.sh"}
     text = head.files["/orch/entry.sh"]
     assert (
-        "\nray start --head --node-ip-address=10.20.0.10 --port=6379 --include-dashboard=false "
+        "\n  ray start --head --node-ip-address=10.20.0.10 --port=6379 --include-dashboard=false "
         "--node-manager-port=6400 --object-manager-port=6401 --runtime-env-agent-port=6402 "
         "--dashboard-agent-grpc-port=6403 --dashboard-agent-listen-port=6404 "
         "--metrics-export-port=6405 --ray-client-server-port=6406 --min-worker-port=10002 "
@@ -155,7 +155,8 @@ def test_the_head_of_a_ray_gang(tmp_path: Path) -> None:
     assert "RAY_ADDRESS" not in worker.env
     assert head.gpus is None  # logical ones: a word to Ray
     assert head.restart == worker.restart == "on-failure:10"
-    assert head.ports == {8000, 6379, *range(6400, 6407)}
+    assert head.ports == {8000, 6379, *range(6400, 6408)}
+    assert head.env["AUTOSCALER_METRIC_PORT"] == "6407"
     assert worker.ports == set(range(6400, 6406))
     joins = worker.files["/orch/entry.sh"]
     assert "ray start --address=10.20.0.10:6379 --node-ip-address=10.20.0.11 " in joins
@@ -215,7 +216,10 @@ def test_the_engines_own_variables_follow_and_the_profile_wins(tmp_path: Path) -
     assert "B" not in head.env
     assert head.secrets == {"HF_TOKEN", "VLLM_API_KEY=api_key"}
     assert worker.secrets == {"HF_TOKEN"}
-    assert '["A", "RAY_ADDRESS", "VLLM_HOST_IP"]' in head.files["/orch/entry.sh"]
+    assert (
+        '["A", "AUTOSCALER_METRIC_PORT", "RAY_ADDRESS", "VLLM_HOST_IP"]'
+        in head.files["/orch/entry.sh"]
+    )
 
 
 def test_packages_go_in_before_the_engine(tmp_path: Path) -> None:

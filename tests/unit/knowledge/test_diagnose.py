@@ -1,8 +1,11 @@
 """Each known failure is recognised in a real line; an unknown log gives no cause."""
 
+import re
+from typing import Any
+
 import pytest
 
-from orchestrator.knowledge import diagnose
+from orchestrator.knowledge import _failures, diagnose
 
 LINES = {
     "unknown-argument": "vllm: error: unrecognized arguments: --swap-space 4",
@@ -24,6 +27,18 @@ def test_known_failures(name: str, line: str) -> None:
     assert [one.name for one in causes] == [name]
     assert causes[0].line == line
     assert "{" not in causes[0].cause + causes[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("pattern", "entry"),
+    _failures(),
+    ids=lambda part: part["name"] if isinstance(part, dict) else "",
+)
+def test_each_is_recognised_in_what_the_docs_show(
+    pattern: re.Pattern[str], entry: dict[str, Any]
+) -> None:
+    assert pattern.search(entry["says"])
+    assert diagnose(entry["says"])[0].name == entry["name"]
 
 
 def test_unknown_log_gives_no_cause() -> None:

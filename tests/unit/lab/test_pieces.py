@@ -13,8 +13,8 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
-from orchestrator.errors import CommandFailed, FilesWrong
-from orchestrator.lab import image, inventory, records
+from orchestrator.errors import CommandFailed, Failed, FilesWrong
+from orchestrator.lab import down, image, inventory, records
 from orchestrator.lab.command import failure, run
 from orchestrator.lab.docker import start_own_engine
 from orchestrator.lab.engine_folder import Pip
@@ -100,6 +100,7 @@ def test_management_netplan_is_yaml_for_one_interface() -> None:
             "addresses": ["10.77.0.11/24"],
             "routes": [{"to": "default", "via": "10.77.0.1"}],
             "accept-ra": False,
+            "link-local": [],
         }
     }
 
@@ -148,7 +149,7 @@ def test_home_with_too_long_a_path_is_refused(tmp_path: Path) -> None:
 
 def test_record_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
     home = Home(tmp_path / "h")
-    record = records.Record(layout(), tmp_path, faults={"spark-1": ["cable:p1"]})
+    record = records.Record(layout(), tmp_path, own_engine=True, faults={"spark-1": ["cable:p1"]})
     records.save(home, record)
     assert records.load(home, "lab") == record
     records.path_of(home, "lab").write_text("{")
@@ -156,6 +157,17 @@ def test_record_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
     assert records.names(home) == ["lab"]
     records.forget(home, "lab")
     assert records.names(home) == []
+
+
+def test_engine_that_does_not_answer_has_not_said_that_the_lab_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, record = Home(tmp_path / "h"), records.Record(layout(), tmp_path, own_engine=False)
+    monkeypatch.setattr(down, "running_engines", lambda home: [])
+    records.save(home, record)
+    with pytest.raises(Failed, match="does not answer"):
+        down.remove(home, "lab", Progress(print))
+    assert records.load(home, "lab") == record
 
 
 def test_pip_for_another_python_takes_wheels_only() -> None:

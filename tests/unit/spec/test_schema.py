@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from orchestrator import data
-from orchestrator.spec.schema import MODELS, schema, text
+from orchestrator.spec.schema import MODELS, described, schema, text
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,6 +25,28 @@ def test_current(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_valid(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
+
+
+def parts(name: str) -> list[tuple[str, dict[str, Any]]]:
+    found = schema(name)
+    named = [(MODELS[name].__name__, found), *found.get("$defs", {}).items()]
+    return [(title, part["properties"]) for title, part in named if "properties" in part]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_key_is_described(name: str) -> None:
+    silent = [
+        f"{title}.{key}"
+        for title, properties in parts(name)
+        for key, value in properties.items()
+        if not value.get("description")
+    ]
+    assert silent == [], "say what they are for in orchestrator/spec/described.yaml"
+
+
+def test_no_description_is_left_over() -> None:
+    known = {(t, key) for name in MODELS for t, properties in parts(name) for key in properties}
+    assert {(t, key) for t, keys in described().items() for key in keys} <= known
 
 
 def test_nothing_else_lies_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,15 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import Failed, Refused
-from orchestrator.facts import ReadImage, ReadListening, ReadMemory, ReadPath
-from orchestrator.facts.answers import Image, ListeningPort, Memory
+from orchestrator.facts import (
+    Identify,
+    ReadImage,
+    ReadListening,
+    ReadMemory,
+    ReadPath,
+    ReadRdma,
+)
+from orchestrator.facts.answers import Identity, Image, ListeningPort, Memory
 from orchestrator.facts.completion import Answer, Completion
 from orchestrator.facts.programs import ReadPrograms
 from orchestrator.facts.rank_log import RankLog, ReadRankLog
@@ -18,9 +26,13 @@ from orchestrator.facts.rank_mark import ReadRankMark
 from orchestrator.plan.decide import decide
 from orchestrator.ranks.spec import canonical
 from orchestrator.script import Script
+from orchestrator.steps.image_copy import offer_job, pull_job
 from orchestrator.steps.job import Job, JobState
+from orchestrator.steps.rdma_gate import rdma_gate_steps
 from tests.gang_world import IMAGE, TINY, Site, container
 from tests.gangs import SPARKS
+
+IDENTITY = Identity("debian", "12", "6", "x86_64", "b", "m", "h", 0.0, 2, "orch", 1000, True)
 
 
 @pytest.fixture
@@ -146,7 +158,7 @@ def test_joining_is_waited_for_and_what_the_ranks_say_is_progress(site: Site) ->
     for told in site.world.values():
         told.answers[ReadRankMark] = False
     first = site.check("tiny/join")
-    assert first.summary == "the gang is not complete: loading shard 1"
+    assert (first.summary, first.log) == ("Ray is starting", "loading shard 1")
     site.world["spark-2"].answers[ReadRankLog] = RankLog(True, ("joining",), "t2")
     assert site.check("tiny/join").progress != first.progress
     site.world["spark-1"].answers[ReadRankMark] = True
@@ -157,7 +169,8 @@ def test_only_tokens_are_an_answer(site: Site) -> None:
     site.run(*site.ranks())
     told = site.world["spark-1"].answers
     told[Completion] = Answer(0, status=0, why="connection refused")
-    assert site.check("tiny/answer").summary == "loading: loading shard 1"
+    found = site.check("tiny/answer")
+    assert (found.summary, found.log) == ("loading", "loading shard 1")
     told[Completion] = Answer(0, status=500, why="HTTP 500: boom")
     assert "no answer yet (HTTP 500: boom)" in site.check("tiny/answer").summary
     told[Completion] = Answer(0, status=200, why="the stream ended without a token")
@@ -205,13 +218,15 @@ def test_weights_that_are_missing_or_unlike_are_refused_by_host(site: Site) -> N
 
 def test_an_image_is_pulled_and_one_that_differs_is_pulled_by_digest(site: Site) -> None:
     absent = Image(IMAGE.reference, False, "", ())
+    from_registry = replace(IMAGE, digests=("orch-lab/host-tree@sha256:" + "d" * 64,))
+    site.world["spark-1"].answers[ReadImage] = from_registry
     site.world["spark-2"].answers[ReadImage] = absent
     assert site.check("tiny/image/spark-1") is None
     step = site.steps["tiny/image/spark-2"]
     change = step.check(site.world)
     assert change is not None
     assert change.summary == "pull orch-lab/host-tree:latest"
-    assert b"docker pull orch-lab/host-tree:latest" in _job(step.apply(change, site.world))
+    assert b"docker pull orch-lab/host-tree@sha256:ddd" in _job(step.apply(change, site.world))
     site.world["spark-2"].answers[Job] = JobState(
         "image", "running", log_bytes=10, tail="layer 3\n"
     )
@@ -233,17 +248,50 @@ def test_an_image_is_pulled_and_one_that_differs_is_pulled_by_digest(site: Site)
     )
 
 
-def test_an_image_that_can_not_be_had_is_named_with_what_to_type(site: Site) -> None:
+def test_an_image_that_no_registry_has_goes_from_host_to_host(site: Site) -> None:
     site.world["spark-2"].answers[ReadImage] = Image(IMAGE.reference, False, "", ())
-    site.world["spark-2"].answers[Job] = JobState("image", "done", rc=1, tail="no such host\n")
-    with pytest.raises(Failed) as failed:
-        site.check("tiny/image/spark-2")
-    assert failed.value.hint == (
-        "ssh spark-1 docker save orch-lab/host-tree:latest | ssh spark-2 docker load"
+    for told in site.world.values():
+        told.answers[Identify] = replace(IDENTITY, boot_id=f"boot of {told.assumed.host.name}")
+    offer, take = site.steps["tiny/image-offer/spark-1"], site.steps["tiny/image/spark-2"]
+    assert site.check("tiny/image-offer/spark-2") is None
+    assert offer.id in take.needs
+    offered, taken = offer.check(site.world), take.check(site.world)
+    assert offered is not None
+    assert offered.summary == "offer orch-lab/host-tree:latest to spark-2"
+    assert taken is not None
+    assert taken.summary == "copy orch-lab/host-tree:latest from spark-1"
+    word = hashlib.sha256(f"boot of spark-1\0{IMAGE.id}".encode()).hexdigest().encode()
+    given, gotten = _job(offer.apply(offered, site.world)), _job(take.apply(taken, site.world))
+    assert word in given
+    assert word in gotten
+    assert b"docker load" in gotten
+    running = JobState("offer", "running")
+    site.world["spark-1"].answers[offer_job(site.cluster, site.cluster.deployments["tiny"])] = (
+        running
     )
-    site.world["spark-1"].answers[ReadImage] = Image(IMAGE.reference, False, "", ())
+    assert offer.check(site.world) is None
+
+
+def test_an_image_that_can_not_be_pulled_is_copied_the_next_time(site: Site) -> None:
+    of_registry = replace(IMAGE, digests=("orch-lab/host-tree@sha256:" + "c" * 64,))
+    site.world["spark-1"].answers[ReadImage] = of_registry
+    site.world["spark-2"].answers[ReadImage] = Image(IMAGE.reference, False, "", ())
+    assert site.check("tiny/image/spark-2").summary == "pull orch-lab/host-tree:latest"
+    assert site.check("tiny/image-offer/spark-1") is None
+    job = pull_job(site.cluster.deployments["tiny"])
+    site.world["spark-2"].answers[job] = JobState("image", "done", rc=1, tail="no such host\n")
+    assert "can't be pulled here (no such host)" in site.check("tiny/image/spark-2").summary
+    assert site.check("tiny/image-offer/spark-1") is not None
+
+
+def test_an_image_that_is_nowhere_says_what_the_registry_said(site: Site) -> None:
+    for told in site.world.values():
+        told.answers[ReadImage] = Image(IMAGE.reference, False, "", ())
+        told.answers[Job] = JobState("image", "done", rc=1, tail="manifest unknown\n")
     change = site.check("tiny/image/spark-2")
-    assert "the last try failed, exit code 1: no such host" in change.summary
+    assert change.summary == (
+        "pull orch-lab/host-tree:latest (the last try failed, exit code 1: manifest unknown)"
+    )
 
 
 def test_an_image_without_ray_is_refused_before_the_start(site: Site) -> None:
@@ -272,6 +320,23 @@ def test_too_little_memory_is_refused_with_both_figures(tmp_path: Path) -> None:
     site.world["spark-2"].answers[ReadMemory] = Memory(128 * 2**30, 80 * 2**30, 0, 0)
     with pytest.raises(Refused, match=r"vl needs 89\.6 GiB of memory, 80 GiB of 128 GiB"):
         site.steps["vl/memory/spark-2"].check(site.world)
+
+
+def test_a_host_that_refuses_the_memlock_limit_is_named(tmp_path: Path) -> None:
+    line = "vl: {profile: qwen3-vl-235b-awq, hosts: [spark-2, spark-3], parallel: {tensor: 2}}"
+    site = Site(tmp_path, line.replace("}}", "}, gate: {rdma: required}}"), SPARKS)
+    steps = {step.id: step for step in rdma_gate_steps(site.cluster, {})}
+    assert set(steps) == {"vl/rdma/spark-2", "vl/rdma/spark-3"}
+    assert steps["vl/rdma/spark-2"].check(site.world) is None
+    told = site.world["spark-2"]
+    there = told.assumed.get(ReadRdma())
+    told.answers[ReadRdma] = replace(there, memlock_unlimited=False)
+    with pytest.raises(Refused, match="can't lift the limit of locked memory"):
+        steps["vl/rdma/spark-2"].check(site.world)
+    assert site.ranks("vl")[0].rdma is False  # and no flag that docker would refuse
+    told.answers[ReadRdma] = replace(there, dev_infiniband=False)
+    with pytest.raises(Refused, match="no /dev/infiniband"):
+        steps["vl/rdma/spark-2"].check(site.world)
 
 
 def test_down_takes_what_the_files_know_and_what_they_do_not(site: Site) -> None:

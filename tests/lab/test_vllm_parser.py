@@ -1,13 +1,13 @@
-"""Every `vllm serve` line that is rendered is one that vLLM's own argument parser takes, and means what was said."""
+"""Every `vllm serve` line that is rendered is one that vLLM's own argument parser takes, and means what was said.
+
+The parser is that of the vLLM that rehearsal hosts serve with, run on such a host.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from orchestrator.contracts import Rank
 from orchestrator.engines import engine
 from orchestrator.facts.assumed import assumed_world
 from tests.gangs import LAB, SPARKS, cluster_of
+from tests.lab.conftest import Lab
 
 PROGRAM = """
 import json, sys
@@ -54,14 +55,7 @@ ODD = """
 """
 
 
-def engine_folder() -> Path | None:
-    """Where `orch lab` keeps its build of vLLM, if it was made."""
-    home = Path(os.environ.get("ORCH_LAB_HOME") or Path("~/.cache/orch/lab").expanduser())
-    found = sorted(home.glob("engine*/vllm")) + sorted(home.glob("*/engine*/vllm"))
-    return found[-1].parent if found else None
-
-
-pytestmark = pytest.mark.skipif(engine_folder() is None, reason="no build of vLLM: make demo")
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 
 def line(rank: Rank) -> list[str]:
@@ -74,7 +68,7 @@ def line(rank: Rank) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+def parsed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     lines: list[tuple[str, list[str]]] = []
     for name, deployments in CASES.items():
         inventory = SPARKS if "spark-2" in deployments and "spark-1" not in deployments else LAB
@@ -82,16 +76,12 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
         ranks = engine("vllm").ranks(cluster, cluster.deployments["vl"], assumed_world(cluster))
         lines += [(name, line(one)) for one in ranks if "vllm serve" in str(one)]
         lines += [(name, line(one)) for one in ranks if one.entrypoint == "vllm"]
-    env = {**os.environ, "PYTHONPATH": str(engine_folder()), "VLLM_LOGGING_LEVEL": "ERROR"}
-    done = subprocess.run(
-        ["/usr/bin/python3", "-c", PROGRAM],
-        input=json.dumps([words for _, words in lines]).encode(),
-        env=env,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
-    answers = [json.loads(text) for text in done.stdout.decode().splitlines() if text[:1] == "{"]
+    env = ["PYTHONPATH=/opt/orch-lab/engine", "VLLM_LOGGING_LEVEL=ERROR"]
+    asked = json.dumps([words for _, words in lines])
+    argv = ["env", *env, "/usr/bin/python3", "-c", PROGRAM]
+    done = lab.run("spark-1", argv, timeout=240, check=False, given=asked)
+    assert done.returncode == 0, done.stderr[-2000:]
+    answers = [json.loads(text) for text in done.stdout.splitlines() if text[:1] == "{"]
     assert len(answers) == len(lines)
     found: dict[str, list[dict[str, Any]]] = {}
     for (name, _), answer in zip(lines, answers, strict=True):
@@ -99,7 +89,6 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
     return found
 
 
-@pytest.mark.timeout(180)
 def test_ray(parsed: dict[str, list[dict[str, Any]]]) -> None:
     (head,) = parsed["ray"]
     assert head["tensor_parallel_size"] == 2
@@ -108,7 +97,6 @@ def test_ray(parsed: dict[str, list[dict[str, Any]]]) -> None:
     assert head["port"] == 8000
 
 
-@pytest.mark.timeout(180)
 def test_native(parsed: dict[str, list[dict[str, Any]]]) -> None:
     head, worker = parsed["native"]
     assert (head["nnodes"], head["node_rank"], head["headless"]) == (2, 0, False)
@@ -117,7 +105,6 @@ def test_native(parsed: dict[str, list[dict[str, Any]]]) -> None:
     assert head["master_port"] == worker["master_port"] == 29501
 
 
-@pytest.mark.timeout(180)
 def test_data_and_pipeline(parsed: dict[str, list[dict[str, Any]]]) -> None:
     head, worker = parsed["data"]
     assert (head["data_parallel_size"], head["data_parallel_size_local"]) == (2, 1)
@@ -125,7 +112,6 @@ def test_data_and_pipeline(parsed: dict[str, list[dict[str, Any]]]) -> None:
     assert [one["pipeline_parallel_size"] for one in parsed["pipeline"]] == [2, 2]
 
 
-@pytest.mark.timeout(180)
 def test_the_profiles_of_the_field_notes(parsed: dict[str, list[dict[str, Any]]]) -> None:
     (notes,) = parsed["notes"]
     assert notes["quantization"] == "awq"
@@ -137,7 +123,6 @@ def test_the_profiles_of_the_field_notes(parsed: dict[str, list[dict[str, Any]]]
     assert parsed["35b"][0]["port"] == 8001
 
 
-@pytest.mark.timeout(180)
 def test_odd_values_arrive_as_they_were_written(parsed: dict[str, list[dict[str, Any]]]) -> None:
     (odd,) = parsed["odd"]
     assert odd["allowed_origins"] == ["https://a", "b c"]
