@@ -114,7 +114,8 @@ def _say(round_: str, name: str, phase: Phase, sample: Sample) -> None:
 
 def main(rounds: Sequence[Round], peers: Path | None, only: str) -> dict[str, Any]:
     """All rounds, as plain data. Inside the namespace."""
-    who = [one for one in contestants() if only in one.name]
+    names = only.split(",")
+    who = [one for one in contestants() if any(name in one.name for name in names)]
     with tempfile.TemporaryDirectory(prefix="orch-bench-", dir="/run") as folder:
         farm = farms.start(Path(folder), max(one.hosts for one in rounds))
         arena = Arena(farm, peers)

@@ -45,7 +45,7 @@ def _options() -> argparse.Namespace:
         "--write", action="store_true", help="put the table into docs/performance.md"
     )
     parser.add_argument("--raw", type=Path, help="write every sample to this file as JSON")
-    parser.add_argument("--only", default="", help="contestants with this in their name")
+    parser.add_argument("--only", default="", help="contestants with one of A,B in their name")
     parser.add_argument("--no-peers", action="store_true", help="without pyinfra and Ansible")
     parser.add_argument(
         "--rounds", type=_rounds, default=ROUNDS, help="HOSTSxRUNS,…, e.g. 10x3,100x1 (h: heavy rc)"
