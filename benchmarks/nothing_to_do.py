@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -112,28 +111,26 @@ def _say(round_: str, name: str, phase: Phase, sample: Sample) -> None:
     print(f"{text}, sshd {sample.server_cpu_s:6.2f} s {sample.error}", file=sys.stderr, flush=True)
 
 
-def main(rounds: Sequence[Round], peers: Path | None, only: str) -> dict[str, Any]:
-    """All rounds, as plain data. Inside the namespace."""
-    who = [one for one in contestants() if only in one.name]
-    with tempfile.TemporaryDirectory(prefix="orch-bench-", dir="/run") as folder:
-        farm = farms.start(Path(folder), max(one.hosts for one in rounds))
-        arena = Arena(farm, peers)
-        farm.empty(1)
-        farm.settle(1)
-        (expected,) = farm.hashes(1)
-        refused = {one.name: makes_it_so(arena, one, expected) for one in who}
-        farm.empty(2)
-        farm.settle(2)
-        for name, why in refused.items():
-            print(f"{name}: {why or 'right'}", file=sys.stderr, flush=True)
-        able = [one for one in who if not refused[one.name]]
-        return {
-            "refused": {name: why for name, why in refused.items() if why},
-            "rounds": all_rounds(arena, rounds, able, expected),
-            "round_trips": {
-                one.name: round_trips(arena, one) for one in able if one.own_round_trips
-            },
-        }
+def main(rounds: Sequence[Round], peers: Path | None, only: str, folder: Path) -> dict[str, Any]:
+    """All rounds, as plain data. Inside the namespace; whoever started it removes the folder."""
+    names = only.split(",")
+    who = [one for one in contestants() if any(name in one.name for name in names)]
+    farm = farms.start(folder, max(one.hosts for one in rounds))
+    arena = Arena(farm, peers)
+    farm.empty(1)
+    farm.settle(1)
+    (expected,) = farm.hashes(1)
+    refused = {one.name: makes_it_so(arena, one, expected) for one in who}
+    farm.empty(2)
+    farm.settle(2)
+    for name, why in refused.items():
+        print(f"{name}: {why or 'right'}", file=sys.stderr, flush=True)
+    able = [one for one in who if not refused[one.name]]
+    return {
+        "refused": {name: why for name, why in refused.items() if why},
+        "rounds": all_rounds(arena, rounds, able, expected),
+        "round_trips": {one.name: round_trips(arena, one) for one in able if one.own_round_trips},
+    }
 
 
 def all_rounds(
@@ -169,5 +166,5 @@ if __name__ == "__main__":
     options = json.loads(sys.argv[1])
     peers_folder = Path(options["peers"]) if options["peers"] else None
     asked = [Round(**one) for one in options["rounds"]]
-    found = main(asked, peers_folder, options["only"])
+    found = main(asked, peers_folder, options["only"], Path(options["farm"]))
     Path(options["output"]).write_text(json.dumps(found), encoding="utf-8")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,8 @@ PARTS = ("nothing", "speed", "up")
 
 def main() -> int:
     options = _options()
+    # Ended as politely as by Ctrl-C: the lab is taken down, folders are removed, the namespace ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found: dict[str, Any] = {"machine": machine.describe()}
     if "nothing" in options.parts:
         found["nothing"] = _nothing_to_do(options.rounds, options.only, options.no_peers)
@@ -45,7 +51,7 @@ def _options() -> argparse.Namespace:
         "--write", action="store_true", help="put the table into docs/performance.md"
     )
     parser.add_argument("--raw", type=Path, help="write every sample to this file as JSON")
-    parser.add_argument("--only", default="", help="contestants with this in their name")
+    parser.add_argument("--only", default="", help="contestants with one of A,B in their name")
     parser.add_argument("--no-peers", action="store_true", help="without pyinfra and Ansible")
     parser.add_argument(
         "--rounds", type=_rounds, default=ROUNDS, help="HOSTSxRUNS,…, e.g. 10x3,100x1 (h: heavy rc)"
@@ -61,18 +67,32 @@ def _rounds(text: str) -> Sequence[Round]:
     return found
 
 
+@contextmanager
+def _farm_folder() -> Iterator[str]:
+    """A folder that goes for certain: the namespace's last processes may still be writing as they die."""
+    folder = tempfile.mkdtemp(prefix="orch-bench-", dir="/run")
+    try:
+        yield folder
+    finally:
+        end = time.monotonic() + 10
+        while Path(folder).exists() and time.monotonic() < end:
+            shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(0.1)
+
+
 def _nothing_to_do(rounds: Sequence[Round], only: str, no_peers: bool) -> dict[str, Any]:
     why = namespace.missing()
     if why:
         return {"missing": why}
     programs = None if no_peers else peers.install()
-    with tempfile.TemporaryDirectory() as folder:
+    with _farm_folder() as folder:
         output = Path(folder) / "found.json"
         asked = {
             "rounds": [asdict(one) for one in rounds],
             "peers": str(programs) if programs else "",
             "only": only,
             "output": str(output),
+            "farm": folder,
         }
         code = namespace.run_inside("benchmarks.nothing_to_do", [json.dumps(asked)])
         if code or not output.exists():
