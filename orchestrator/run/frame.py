@@ -218,7 +218,7 @@ class Frame:
         words = Counter(step.word for step in group.steps)
         if len(words) > 1:
             del words["passed"]  # a gate before a change is no news once the change was made
-        plain = len(words) == 1 and group.counts["unchanged"]
+        plain = len(words) == 1 and group.counts["unchanged"] == len(group.steps)
         yield from (word if plain else f"{number} {word}" for word, number in words.items())
 
     def _waits_for(self, group: Group) -> list[str]:

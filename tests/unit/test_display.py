@@ -107,6 +107,21 @@ def test_what_had_nothing_to_do_shares_a_line_at_the_end() -> None:
     assert second.startswith("✔ image")
 
 
+def test_a_gate_before_a_change_is_no_news_and_a_wait_is_ready() -> None:
+    kept = Kept()
+    bus = Bus("r", [kept], clock=(clock := Clock()))
+    ports, rank = step("start", "a", role="gate"), replace(step("start", "a"), id="vl/rank/0")
+    join = step("join", "a", role="wait")
+    bus.planned(Plan({one.id: one for one in (ports, rank, join)}, {}, frozenset()))
+    for one in (ports, rank, join):
+        bus.started(one)
+        clock.now += 1
+        bus.done(one, changed=one is rank)
+    start, ready = (line.plain.split() for line in Frame(fold(kept.events), 1.0, 80).final())
+    assert start == ["✔", "start", "1", "changed", "2.0s"]
+    assert ready == ["✔", "join", "ready", "1.0s"]
+
+
 def test_a_terminal_without_utf8_gets_ascii() -> None:
     record, now = told(3, "image")
     text = "\n".join(line.plain for line in Frame(record, now, 100, ASCII).lines(24))
