@@ -21,6 +21,13 @@ from orchestrator.lab.progress import Progress
 from orchestrator.lab.up import Wish, bring_up
 
 SET_UP_SECONDS = 900  # the first time on a machine; a few seconds afterwards
+RAILS = ("enp1s0f1np1", "enP2p1s0f1np1")  # the halves of the cable between the session's two hosts
+# As before the first `up`: no netplan file of ours, no addresses.
+FORGET = f"""
+rm -rf /etc/netplan/40-orch.yaml /var/lib/orch/netplan
+netplan generate; networkctl reload
+for d in {" ".join(RAILS)}; do ip addr flush dev $d; ip link set $d mtu 1500; ip link set $d down; done
+"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,15 @@ class Lab:
             ssh, check=check, capture_output=True, text=True, timeout=timeout, input=given
         )
 
+    def inside(self, host: str, script: str) -> str:
+        """Run a program as root, past SSH."""
+        return self.docker.inside(self.container(host), "sh", "-c", script)
+
+    def forget_network(self) -> None:
+        """The rails of all hosts as they come."""
+        for host in self.hosts:
+            self.inside(host, FORGET)
+
     @property
     def docker(self) -> Docker:
         """The engine that the hosts themselves are containers of."""
@@ -92,3 +108,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     with running_lab(folder, f"t{os.getpid()}", ("spark-1", "spark-2"), "pair") as up:
         yield up
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rails_as_they_come(lab: Lab) -> None:
+    """What one file's tests had `orch up` write of the network is not there for the next."""
+    lab.forget_network()

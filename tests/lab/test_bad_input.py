@@ -15,13 +15,12 @@ import pytest
 import yaml
 
 from orchestrator.lab.faults import break_, heal
-from tests.lab.conftest import SET_UP_SECONDS, Lab
+from tests.lab.conftest import RAILS, SET_UP_SECONDS, Lab
 from tests.lab.site import Site, changed
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 
 SECONDS_TO_TELL = 30  # from the container's end to its own words here, on a busy machine
-HALVES = ("enp1s0f1np1", "enP2p1s0f1np1")
 # What a run could leave on a host: containers, netplan, units, limits, leases, jobs, addresses.
 LOOK = """
 ls /var/lib/docker/containers
@@ -29,11 +28,6 @@ find /etc/netplan /etc/systemd/system /etc/security /var/lib/orch* /run/orch /ho
   -exec sha256sum {} + 2>/dev/null | sort -k 2
 find /etc/netplan /etc/systemd /var/lib/orch* /run/orch /home/orch/.local 2>/dev/null | sort
 ip -o addr show | sed 's/ *valid_lft.*//'
-"""
-FORGET = f"""
-rm -rf /etc/netplan/40-orch.yaml /var/lib/orch/netplan
-netplan generate; networkctl reload
-for d in {" ".join(HALVES)}; do ip addr flush dev $d; ip link set $d mtu 1500; ip link set $d down; done
 """
 SERVER = "import http.server; http.server.HTTPServer(('', {}), http.server.BaseHTTPRequestHandler).serve_forever()"
 
@@ -45,7 +39,7 @@ class Hosts:
     lab: Lab
 
     def inside(self, host: str, script: str) -> str:
-        return self.lab.docker.inside(self.lab.container(host), "sh", "-c", script)
+        return self.lab.inside(host, script)
 
     def seen(self) -> dict[str, str]:
         """What there is on each host that runs."""
@@ -87,10 +81,8 @@ class Hosts:
 @pytest.fixture
 def hosts(lab: Lab) -> Hosts:
     """Hosts as they come: a run that does more than it should would set up their network."""
-    made = Hosts(lab)
-    for host in lab.hosts:
-        made.inside(host, FORGET)
-    return made
+    lab.forget_network()
+    return Hosts(lab)
 
 
 @pytest.fixture
@@ -353,7 +345,7 @@ def own_netplan(address: str, mtu: int) -> str:
         "network": {
             "version": 2,
             "renderer": "networkd",
-            "ethernets": {HALVES[0]: {"dhcp4": False, "mtu": mtu, "addresses": [address]}},
+            "ethernets": {RAILS[0]: {"dhcp4": False, "mtu": mtu, "addresses": [address]}},
         }
     }
     return json.dumps(text)
@@ -380,14 +372,14 @@ def test_a_netplan_file_that_sets_our_interface_otherwise(site: Site, hosts: Hos
 
 
 def test_a_netplan_file_that_sets_our_interface_as_we_would(site: Site, hosts: Hosts) -> None:
-    wanted = yaml.safe_load(rendered_netplan(site))["network"]["ethernets"][HALVES[0]]
+    wanted = yaml.safe_load(rendered_netplan(site))["network"]["ethernets"][RAILS[0]]
     text = own_netplan(wanted["addresses"][0], wanted["mtu"])
     with user_file(hosts, text):
         site.orch("up")
         assert hosts.inside("spark-1", "cat /etc/netplan/40-cx7.yaml") == text
         ours = yaml.safe_load(hosts.inside("spark-1", "cat /etc/netplan/40-orch.yaml"))
-        assert HALVES[0] not in ours["network"]["ethernets"]
-        assert HALVES[1] in ours["network"]["ethernets"]
+        assert RAILS[0] not in ours["network"]["ethernets"]
+        assert RAILS[1] in ours["network"]["ethernets"]
 
 
 def rendered_netplan(site: Site) -> str:

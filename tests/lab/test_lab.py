@@ -23,12 +23,11 @@ from orchestrator.lab.labs import labelled, list_labs
 from orchestrator.lab.layout import cabling
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.up import Wish, bring_up
-from tests.lab.conftest import SET_UP_SECONDS, Lab, running_lab
+from tests.lab.conftest import RAILS, SET_UP_SECONDS, Lab, running_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 
-RAIL = "enp1s0f1np1"
-RAILS = {"enp1s0f1np1", "enP2p1s0f1np1"}
+RAIL = RAILS[0]
 BORROWED = ["-v", "/usr:/usr:ro", "-v", "/etc:/etc:ro"]
 TREE = "orch-lab/host-tree:latest"
 

@@ -36,11 +36,10 @@ from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load_inventory
 from orchestrator.steps.link import link_steps
 from orchestrator.steps.netplan import network_steps
-from tests.lab.conftest import SET_UP_SECONDS, Lab
+from tests.lab.conftest import RAILS, SET_UP_SECONDS, Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 
-HALVES = ("enp1s0f1np1", "enP2p1s0f1np1")
 SHORT = 5  # seconds of deadline where a test waits for it
 LONG = 600
 SETTLED = 60  # seconds that an undoing may take on a busy machine
@@ -48,7 +47,7 @@ SETTLED = 60  # seconds that an undoing may take on a busy machine
 SHOW = f"""
 for f in /etc/netplan/*; do stat -c 'file %n %a %u:%g %Y %s' "$f"; sha256sum "$f"; done
 for f in /run/systemd/network/*; do stat -c 'made %n %a %U:%G' "$f"; sha256sum "$f"; done
-for d in {" ".join(HALVES)}; do
+for d in {" ".join(RAILS)}; do
     ip -o addr show dev $d | sed 's/\\\\.*//; s/tentative //'
     ip route show dev $d | sed 's/ linkdown//'
     cat /sys/class/net/$d/mtu
@@ -62,10 +61,10 @@ BARE = f"""
 systemctl stop 'orch-netplan-*.timer' 2>/dev/null
 rm -rf {HOME} /etc/netplan/40-* /etc/netplan/.*.orch
 rm -f /etc/systemd/system/orch-netplan-revert.service /etc/systemd/system/*.wants/orch-netplan-revert.service
-for d in {" ".join(HALVES)}; do rm -f /run/systemd/network/10-netplan-$d.*; done
+for d in {" ".join(RAILS)}; do rm -f /run/systemd/network/10-netplan-$d.*; done
 networkctl reload
 sleep 0.5
-for d in {" ".join(HALVES)}; do
+for d in {" ".join(RAILS)}; do
     ip addr flush dev $d; ip link set dev $d mtu 1500; ip link set dev $d down
     echo 0 > /proc/sys/net/ipv6/conf/$d/addr_gen_mode
 done
@@ -160,7 +159,7 @@ def site(lab: Lab) -> Iterator[Site]:
 
 def addresses(site: Site, host: str) -> set[str]:
     found = site.inside(host, "ip -o -4 addr show | awk '{print $2, $4}'")
-    return {line for line in found.splitlines() if line.split()[0] in HALVES}
+    return {line for line in found.splitlines() if line.split()[0] in RAILS}
 
 
 # --- the good path ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import yaml
 
 from tests.lab.conftest import SET_UP_SECONDS, Lab
 from tests.lab.site import ROOT, Site, changed, events_of
-from tests.lab.test_bad_input import FORGET, Hosts
+from tests.lab.test_bad_input import Hosts
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 
@@ -117,8 +117,7 @@ def moment(events: Sequence[dict[str, Any]], kind: str, step: str, at: int = 0) 
 
 
 def test_a_stage_that_is_taken_out_is_not_done(site: Site, hosts: Hosts) -> None:
-    for host in site.lab.hosts:
-        hosts.inside(host, FORGET)
+    site.lab.forget_network()
     copied(site, without("network", "link"))
     events = site.events("up")
     assert "tiny/rank/0" in changed(events)

@@ -114,16 +114,6 @@ def steps_of(site: Site) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def forget_network(site: Site) -> None:
-    """As it was before the first `up`: no netplan file of ours, no addresses."""
-    script = (
-        "rm -f /etc/netplan/40-orch.yaml; netplan generate; networkctl reload; "
-        "for d in enp1s0f1np1 enP2p1s0f1np1; do ip addr flush dev $d; ip link set $d mtu 1500 down; done"
-    )
-    for host in site.lab.hosts:
-        site.lab.run(host, ["sudo", "sh", "-c", script])
-
-
 def killed_at(site: Site, step: str, how: signal.Signals, rc: int) -> None:
     """An `orch up` that is sent a signal as soon as it says that it starts this step, and ends with `rc`."""
     with site.running("up", "--json") as process:
@@ -139,12 +129,12 @@ def killed_at(site: Site, step: str, how: signal.Signals, rc: int) -> None:
 
 def test_killed_at_each_step_the_next_up_converges(site: Site) -> None:
     """Promise 2: kill -9 at every step that does something, the network's too."""
-    forget_network(site)
+    site.lab.forget_network()
     steps = steps_of(site)
     assert {"tiny/rank/0", "tiny/rank/1", "spark-1/network/apply"} <= set(steps)
     for step in steps:
         if "/network/" in step:
-            forget_network(site)
+            site.lab.forget_network()
         killed_at(site, step, signal.SIGKILL, -signal.SIGKILL)
         site.orch("up")
         assert ask(site), step

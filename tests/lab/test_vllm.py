@@ -24,7 +24,7 @@ from orchestrator.hosts.http import HttpStream
 from orchestrator.hosts.pool import Pool
 from orchestrator.lab.faults import break_
 from orchestrator.script import Request, Result, Script
-from tests.lab.conftest import Lab
+from tests.lab.conftest import RAILS, Lab
 from tests.lab.site import Site, changed, events_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1500)]
@@ -34,7 +34,7 @@ ENGINE_SECONDS = (
 )
 ANSWER_SECONDS = 60  # a request to a gang that lost a rank must have failed by then
 QUESTIONS = ("hello", "What is a cable?", "1 2 3 4")
-RAIL = "enp1s0f1np1"
+RAIL = RAILS[0]
 TOKENS = 160
 RAIL_BYTES_PER_TOKEN = (
     4096  # TP=2 of this model was measured with 18 to 20 KB a token, both ways together
