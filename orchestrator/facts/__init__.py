@@ -16,6 +16,7 @@ from orchestrator.facts.oom import ReadOomKillers
 from orchestrator.facts.packages import ReadPackages
 from orchestrator.facts.path import ReadPath
 from orchestrator.facts.privilege import ReadPrivilege
+from orchestrator.facts.profiles import ReadProfiles
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.facts.tools import ReadTools
 
@@ -36,6 +37,7 @@ __all__ = [
     "ReadPackages",
     "ReadPath",
     "ReadPrivilege",
+    "ReadProfiles",
     "ReadRdma",
     "ReadTools",
 ]

@@ -18,6 +18,7 @@ NAME = "40-orch.yaml"
 FOLDER = "/etc/netplan"
 PATH = f"{FOLDER}/{NAME}"
 MODE = 0o600
+PRIORITY = 10  # of NetworkManager's profiles for our interfaces; a profile that says nothing has 0
 Renderer = Literal["networkd", "NetworkManager"]
 
 
@@ -66,7 +67,7 @@ def netplan_text(
     wanted = [one for one in wanted_of(cluster, fabric, host) if one.netdev not in left_out]
     if not wanted:
         return ""
-    return _template(cluster).render(interfaces=_rows(wanted), renderer=renderer)
+    return _template(cluster).render(interfaces=_rows(wanted), renderer=renderer, priority=PRIORITY)
 
 
 def _rows(wanted: Sequence[Wanted]) -> list[dict[str, object]]:
