@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from orchestrator.lab.labs import engine_of
 from orchestrator.lab.layout import Layout, Topology, cabling
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.up import Wish, bring_up
+from tests.lab.renderers import rendered_by
 
 SET_UP_SECONDS = 900  # the first time on a machine; a few seconds afterwards
 RAILS = ("enp1s0f1np1", "enP2p1s0f1np1")  # the halves of the cable between the session's two hosts
@@ -114,3 +116,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def rails_as_they_come(lab: Lab) -> None:
     """What one file's tests had `orch up` write of the network is not there for the next."""
     lab.forget_network()
+
+
+# What the two hosts of a lab render with (tests/lab/renderers.py).
+LABS = {"NetworkManager": ("NetworkManager", "mixed"), "both": ("both", "networkd")}
+
+
+@pytest.fixture(scope="module")
+def renderer(
+    request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    """The lab of a test that is repeated for each renderer; networkd's where it names none."""
+    which = getattr(request, "param", "networkd")
+    if which == "networkd":
+        yield lab
+        return
+    folder, name = tmp_path_factory.mktemp("lab"), f"{which[0].lower()}{os.getpid()}"
+    with running_lab(folder, name, lab.hosts, "pair") as up:
+        for host, kind in zip(up.hosts, LABS[which], strict=True):
+            rendered_by(kind, partial(up.inside, host))
+        yield up
