@@ -46,7 +46,8 @@ for f in /run/systemd/network/* /run/NetworkManager/system-connections/netplan-*
 done
 for d in {" ".join(RAILS)}; do
     ip -o addr show dev $d | sed 's/\\\\.*//; s/tentative //'
-    ip route show dev $d | sed 's/ linkdown//'
+    # NetworkManager numbers the kernel's routes by the order in which interfaces come up
+    ip route show dev $d | sed 's/ linkdown//; /proto kernel/s/ metric [0-9]*//'
     cat /sys/class/net/$d/mtu
     ip -o link show dev $d | grep -o '[<,]UP[,>]'
     cat /proc/sys/net/ipv6/conf/$d/addr_gen_mode /proc/sys/net/ipv6/conf/$d/accept_ra
