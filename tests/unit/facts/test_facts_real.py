@@ -41,6 +41,7 @@ EVERY: list[Query[Any]] = [
     facts.ReadPackages(("rsync", "rdma-core")),
     facts.ReadPath("/etc/ssl"),
     facts.ReadPrivilege(),
+    facts.ReadProfiles(),
     facts.ReadRdma(),
     facts.ReadTools(("sh", "no-such-tool")),
 ]
