@@ -8,11 +8,21 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.facts.netplan_change import HOME
+from orchestrator.lab.faults import break_, heal
 from orchestrator.network.netplan import wanted_of
 from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.decide import settled
 from tests.lab.conftest import RAILS, SET_UP_SECONDS, Lab
-from tests.lab.netplan_site import PROFILES, SHORT, Site, addresses, bare_site, power_cycle
+from tests.lab.netplan_site import (
+    MANAGEMENT,
+    PROFILES,
+    SHORT,
+    WATCH,
+    Site,
+    addresses,
+    bare_site,
+    power_cycle,
+)
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 managed = pytest.mark.parametrize("renderer", ["NetworkManager"], indirect=True)
@@ -101,6 +111,33 @@ def test_a_profile_for_any_interface_never_takes_one_of_ours(site: Site) -> None
     power_cycle(site, "spark-1")
     site.until("spark-1", CONNECTED, "\n".join(f"netplan-{rail}" for rail in RAILS))
     assert len(addresses(site, "spark-1")) == 2
+
+
+@managed
+def test_a_host_whose_management_interface_is_networkds_comes_back_too(site: Site) -> None:
+    """spark-2: networkd has eth0, and netplan names NetworkManager for all else."""
+    before, management = site.show("spark-2"), site.inside("spark-2", MANAGEMENT)
+    site.inside("spark-2", WATCH)
+    site.deadline = SHORT
+    assert set(site.send("spark-2", site.change("spark-2")).values()) == {0}
+    assert len(addresses(site, "spark-2")) == 2
+    site.until_undone("spark-2")
+    assert site.show("spark-2") == before
+    assert site.inside("spark-2", MANAGEMENT) == management
+    assert "eth0" not in site.inside("spark-2", "systemctl stop watch; cat /run/watched")
+
+
+@managed
+def test_an_address_goes_with_its_carrier_and_comes_back_with_it(site: Site) -> None:
+    """networkd is told to keep it; NetworkManager can't be told so by netplan."""
+    assert site.converge().errors == {}
+    count = "ip -o -4 addr show dev enp1s0f1np1 | wc -l"
+    break_(site.lab.home, site.lab.name, "spark-1", "cable:p1")
+    try:
+        site.until("spark-1", count, "0")
+    finally:
+        heal(site.lab.home, site.lab.name, "spark-1", "cable:p1")
+    site.until("spark-1", count, "1")
 
 
 @beside
