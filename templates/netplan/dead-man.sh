@@ -81,6 +81,10 @@ managed() { # netdev → what networkd says of it
 
 profile() { nmcli -g GENERAL.CON-UUID device show "$1" 2>/dev/null; } # netdev → what NetworkManager has up on it
 
+unmanaged() { # netdev → whether NetworkManager runs and leaves it alone
+    nmcli -g GENERAL.STATE device show "$1" 2>/dev/null | grep '^10 ' >/dev/null
+}
+
 netdevs() { cut -d' ' -f1 "$1/expect" | sort -u; }
 
 missing() { # netdev mtu address → what it lacks of these; nothing if all is there
@@ -147,11 +151,12 @@ let_go() { # folder: networkd is to have them: what NetworkManager still holds i
     for netdev in $(netdevs "$1"); do
         [ -e "$1/after/systemd/network/10-netplan-$netdev.network" ] || continue
         tries=0
-        while [ "$tries" -lt 25 ] && nmcli -g GENERAL.STATE device show "$netdev" 2>/dev/null | grep -v '^10 ' >/dev/null; do
+        while [ "$tries" -lt 5 ] && ! unmanaged "$netdev"; do
             tries=$((tries + 1))
             sleep 0.2
         done
-        [ "$tries" -lt 25 ] || nmcli device set "$netdev" managed no
+        # since its last restart it may take what it had then for asked for, whatever udev says; until the next boot
+        unmanaged "$netdev" || nmcli device set "$netdev" managed no
     done
 }
 
@@ -208,6 +213,7 @@ snapshot() { # folder
         managed "$netdev" >"$1/before/$netdev.managed"
         ip addr save dev "$netdev" >"$1/before/$netdev.saved" || return 1
         profile "$netdev" >"$1/before/$netdev.nm" || :
+        if unmanaged "$netdev"; then : >"$1/before/$netdev.unmanaged"; fi
     done
     mkdir -p "$1/before/profiles"
     [ ! -e "$1/remove" ] || while read -r name; do
@@ -390,6 +396,11 @@ restore_manager() { # folder
         old=$(cat "$1/before/$netdev.nm")
         now=$(profile "$netdev")
         if [ "$now" = "$old" ] && as_before "$1" "$netdev"; then continue; fi
+        if [ -e "$1/before/$netdev.unmanaged" ]; then
+            nmcli device set "$netdev" managed no
+            continue
+        fi
+        if unmanaged "$netdev"; then nmcli device set "$netdev" managed yes; fi
         if [ -n "$old" ]; then # it may wait long for DHCP, as it did before
             nmcli --wait 0 connection up "$old" ifname "$netdev"
         elif [ -n "$now" ]; then

@@ -77,7 +77,7 @@ def test_addresses_come_up_and_a_second_run_changes_nothing(site: Site) -> None:
     assert before == {host: site.show(host) for host in site.lab.hosts}
 
 
-@both
+@all_three
 def test_addresses_survive_a_reboot_once_confirmed(site: Site) -> None:
     assert site.converge().errors == {}
     before = addresses(site, "spark-2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +13,7 @@ from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.decide import settled
 from tests.lab.conftest import RAILS, SET_UP_SECONDS, Lab
 from tests.lab.netplan_site import (
+    LONG,
     MANAGEMENT,
     PROFILES,
     SHORT,
@@ -142,8 +142,13 @@ def test_an_address_goes_with_its_carrier_and_comes_back_with_it(site: Site) -> 
 
 @beside
 def test_the_renderer_that_is_not_asked_lets_go_of_our_interfaces(site: Site) -> None:
-    """It would empty them when its own wait for DHCP ends: seen after 35 s."""
+    """It would empty them when its own wait for DHCP ends: seen after 35 s. It has them again if that is undone."""
+    held = site.inside("spark-1", CONNECTED)
+    site.deadline = SHORT
+    assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
+    site.until_undone("spark-1")
+    assert site.inside("spark-1", CONNECTED) == held
+    site.deadline = LONG
     assert site.converge().errors == {}
     assert site.inside("spark-1", STATES).splitlines() == ["10 (unmanaged)"] * 2
-    time.sleep(SHORT)
     assert len(addresses(site, "spark-1")) == 2
