@@ -119,7 +119,7 @@ def rails_as_they_come(lab: Lab) -> None:
 
 
 # What the two hosts of a lab render with (tests/lab/renderers.py).
-LABS = {"NetworkManager": ("NetworkManager", "mixed"), "both": ("both", "networkd")}
+LABS = {"NetworkManager": ("NetworkManager", "mixed"), "both": ("both", "both")}
 
 
 @pytest.fixture(scope="module")

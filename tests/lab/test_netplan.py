@@ -19,7 +19,7 @@ from orchestrator.facts.netplan_change import HOME
 from orchestrator.lab.faults import break_, heal
 from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.decide import settled
-from tests.lab.conftest import SET_UP_SECONDS, Lab
+from tests.lab.conftest import RAILS, SET_UP_SECONDS, Lab
 from tests.lab.netplan_site import (
     LONG,
     MANAGEMENT,
@@ -82,6 +82,7 @@ def test_addresses_survive_a_reboot_once_confirmed(site: Site) -> None:
     assert site.converge().errors == {}
     before = addresses(site, "spark-2")
     power_cycle(site, "spark-2")
+    site.until("spark-2", f"ip -o -4 addr show dev {RAILS[1]} | wc -l", "1")
     assert addresses(site, "spark-2") == before
     assert site.outcome("spark-2") == "confirmed"
 
