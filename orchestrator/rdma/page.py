@@ -148,7 +148,7 @@ def _template(text: str) -> Template:
 def _fold_at(links: Sequence[LinkVerdict]) -> int | None:
     """Where the healthy links begin, which are last; None where all are shown as they are."""
     bad = sum(link.state != "healthy" for link in links)
-    return bad if FOLD < len(links) and bad < len(links) else None
+    return bad if len(links) > FOLD and bad < len(links) else None
 
 
 def _heat(some: Sequence[Flow] | None, a: str, b: str, anchors: Mapping[str, str]) -> Heat:
@@ -166,7 +166,7 @@ def _heat(some: Sequence[Flow] | None, a: str, b: str, anchors: Mapping[str, str
         flow.state,
         number(flow.gbps),
         percent(part),
-        f"worst of {len(some)} links" if len(some) > 1 else "",
+        f"worst of {len(some)}" if len(some) > 1 else "",
         f"{a} → {b}: {number(flow.gbps)} Gb/s {flow.how}, {flow.state}, needs {needs}",
         anchors[flow.link.name],
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import click
 from hypothesis import given
@@ -13,6 +15,7 @@ from orchestrator.rdma.past import Past, changes, concerning, past, slower
 from orchestrator.rdma.trend import bars, history, trend
 from tests import fabrics
 
+DAY = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")  # local time
 OLD, NEW = Fingerprint({"a kernel": "6.11"}), Fingerprint({"a kernel": "6.14"})
 
 
@@ -128,3 +131,14 @@ def test_a_run_is_kept_with_what_concerns_the_link() -> None:
     verdict = fabrics.ring()
     one = past(verdict, verdict.links[1])
     assert (one.run, one.state, one.gbps, one.expected_gbps) == (verdict.run, "failed", 13.1, 185.0)
+
+
+def test_the_documented_trend_is_the_real_one() -> None:
+    verdict = fabrics.ring()
+    runs = [*fabrics.earlier(verdict), verdict]
+    name = verdict.links[1].name
+    points = [past(one, each) for one in runs for each in one.links if each.name == name]
+    documented = (Path(__file__).parents[3] / "docs" / "verify-rdma.md").read_text()
+    told = [click.unstyle(line) for line in trend(name, points)]
+    for line in told[:5]:
+        assert DAY.sub("", line) in DAY.sub("", documented)

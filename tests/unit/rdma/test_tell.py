@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import pytest
@@ -160,3 +161,9 @@ def test_the_json_says_the_same() -> None:
     assert cut["gbps"] is None
     assert cut["share"] is None
     assert [one["gbps"] for one in cut["directions"]] == [None, None]
+
+
+def test_the_documented_table_and_matrix_are_the_real_ones() -> None:
+    documented = (Path(__file__).parents[3] / "docs" / "verify-rdma.md").read_text()
+    for line in [*plain(fabrics.ring())[:6], *grid_lines(fabrics.ring())[:-1]]:
+        assert line in documented
