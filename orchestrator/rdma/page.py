@@ -233,5 +233,5 @@ def _parts(fingerprint: Fingerprint, hosts: Sequence[str]) -> Iterator[Part]:
         values = found.setdefault(rest if known else key, {})
         values.setdefault(value, []).extend([host] if known else [])
     for name in sorted(found, key=natural):
-        values = {value: tuple(sorted(some, key=natural)) for value, some in found[name].items()}
-        yield Part(name, tuple(sorted(values.items(), key=lambda one: (-len(one[1]), one[0]))))
+        pairs = [(value, tuple(sorted(some, key=natural))) for value, some in found[name].items()]
+        yield Part(name, tuple(sorted(pairs, key=lambda one: (-len(one[1]), one[0]))))

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.rdma.answers import FabricVerdict, Fingerprint, Reason
 from orchestrator.rdma.page import page
 from orchestrator.rdma.past import past
+from orchestrator.rdma.words import day
 from tests import fabrics
 from tests.browser.conftest import Browser
 
@@ -111,7 +112,7 @@ def test_causes_and_history_are_there(browser: Browser, ring: Path) -> None:
     told = browser.ask("document.querySelector('main').innerText")
     assert fabrics.SLOW.cause in told
     assert fabrics.SLOW.remedy in told
-    assert "Slower since 2025-12-28" in told
+    assert f"Slower since {day(fabrics.START - 4 * fabrics.DAY)}" in told
     assert "changed then: spark-3 kernel: 6.11 → 6.14" in told
     assert "Couldn't connect to 10.20.0.2:18515" in told
     drawn = "[...document.querySelectorAll('svg')].map(x => x.querySelectorAll('{}').length)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import stat
@@ -248,6 +249,22 @@ def test_a_folder_that_cant_be_written_is_said(tmp_path: Path) -> None:
     assert caught.value.hint
 
 
+def test_nobody_else_looks_while_a_file_is_judged_and_moved(
+    kept: FabricHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    def look(path: Path) -> str:
+        with path.with_suffix(".lock").open("w") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        looks.append(path.name)
+        return ""
+
+    monkeypatch.setattr("orchestrator.observe.fabric_history._wrong_with", look)
+    kept.record(fabrics.ring())
+    assert looks == ["fabric.sqlite"]
+
+
 WRITER = """
 import sys
 from dataclasses import replace
@@ -255,6 +272,8 @@ from pathlib import Path
 from orchestrator.observe.fabric_history import FabricHistory
 from tests import fabrics
 kept = FabricHistory(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
 for number in range(10):
     kept.record(replace(fabrics.ring(), run=f"{sys.argv[2]}-{number}"))
 print(len(kept.notes))
@@ -272,10 +291,18 @@ def test_several_processes_at_once_lose_nothing(kept: FabricHistory, there: str)
         subprocess.Popen(
             [sys.executable, "-c", WRITER, kept.path, name],
             env={**os.environ, "PYTHONPATH": str(root)},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         for name in "abc"
     ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write(b"go\n")
+        writer.stdin.flush()
     said = [writer.communicate(timeout=50)[0].split() for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     assert len(kept.runs()) == 30
