@@ -132,8 +132,16 @@ install_generated() { # tree, folder: make /run equal to the tree for our ids; u
 }
 
 generate() { # root: what netplan makes of root/etc/netplan
-    netplan generate --root-dir "$1" 2>&1 && return 0
-    return 1
+    # not by `netplan generate`: that of netplan 1 reloads systemd, whose generators rewrite all of netplan's files
+    # in /run, and networkd then takes up the interface with SSH too. It leaves modes to the umask: with ours
+    # networkd could not read its files.
+    set -- "$1" netplan generate
+    for program in /usr/libexec/netplan/generate /usr/lib/netplan/generate /lib/netplan/generate; do
+        [ ! -x "$program" ] || set -- "$1" "$program"
+    done
+    root=$1
+    shift
+    (umask 022 && "$@" --root-dir "$root") 2>&1
 }
 
 # --- making the renderer follow ---------------------------------------------------------------------
