@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import big_cluster
+from orchestrator.cli import collect_rarely
 from orchestrator.cli.playbooks import cluster_playbook
 from orchestrator.plan.build import build
 from orchestrator.plan.show import counts, lines
@@ -154,6 +155,7 @@ def plan(folder: Path, machine: OneMachine, hosts: int, deployments: int) -> dic
 
 def main(hosts: int, deployments: int) -> dict[str, float]:
     """A small plan first, so that the machine has answered each question once."""
+    collect_rarely()  # as the command does
     with tempfile.TemporaryDirectory() as folder:
         machine = OneMachine(Path(folder) / "machine")
         plan(Path(folder), machine, 2 * hosts // deployments, 2)
