@@ -97,6 +97,8 @@ class OneMachine:
             if alike not in self._known:
                 self._known[alike] = self._canned(command) or self._real(command)
             known = self._known[alike]
+        if b"\nclock " not in known.out:
+            return known
         clock = f"\nclock {time.time():.3f}".encode()  # a host's clock goes on
         return replace(known, out=re.sub(rb"\nclock [0-9.]+", clock, known.out))
 

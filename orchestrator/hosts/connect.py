@@ -60,11 +60,11 @@ class Opener:
     """What all connections share: parsed config files, known keys, the limits on starts."""
 
     keys: KnownKeys
-    own: OwnKeys = field(default_factory=OwnKeys)
     timeouts: Timeouts = field(default_factory=Timeouts)
     starts: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(32)
     )
+    own: OwnKeys = field(default_factory=OwnKeys)
     _configs: dict[str, Config] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
