@@ -62,9 +62,9 @@ def addresses(name: str) -> dict[str, str]:
 
 def healthy(name: str) -> dict[Query[Any], Any]:
     """A Spark as it should be: constructed."""
-    net = with_addresses(
-        network(), **{one: f"{address}/24" for one, address in addresses(name).items()}
-    )
+    net = network()
+    for one, address in addresses(name).items():
+        net = with_addresses(net, 9000, **{one: f"{address}/24"})
     netdevs = {one: replace(netdev, pci=PCI.get(one, "")) for one, netdev in net.netdevs.items()}
     devices = tuple(
         replace(one, gids=gids(addresses(name)[one.netdev])) if one.netdev in (A, B) else one

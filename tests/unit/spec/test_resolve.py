@@ -324,7 +324,7 @@ def test_names_that_do_not_fit(site: Site, deployments: list[str], said: str) ->
         ("[spark-2.p0, spark-2.p1]", "a cable from spark-2 to itself"),
         ("{switch: s, ports: [spark-2.p1, spark-3.p1, spark-2.p1]}", "spark-2.p1 is used twice"),
         ("{ends: [spark-2.p1, spark-3.p1], subnets: [10.0.0.0/24]}", "1 subnets for 2 halves (one for each half)"),
-        ("{ends: [spark-2.p1, spark-3.p1], subnets: [10.0.0.0/24, 10.0.0.0/25]}", "10.0.0.0/25 overlaps 10.0.0.0/24"),
+        ("{ends: [spark-2.p1, spark-3.p1], subnets: [10.0.0.0/24, 10.0.0.0/25]}", "both halves of a port in one subnet (10.0.0.0/24, 10.0.0.0/25)"),
         ("{ends: [spark-2.p1, spark-3.p1], subnets: [10.0.0.7/24, 10.0.1.0/24]}",
          "'10.0.0.7/24' is no network but an address (write 10.0.0.0/24)"),
         ("{ends: [spark-2.p1, spark-3.p1], subnets: [nope, 10.0.1.0/24]}", "'nope' is no IPv4 network"),
