@@ -193,6 +193,13 @@ def test_each_fault_has_its_own_finding(
     assert found["spark-2", 1].grade == "ok"
 
 
+def test_a_labs_cable_has_no_speed() -> None:
+    slow = with_netdev(speed_mbps=10_000)
+    assert finding(reports(slow)["spark-1", 0], "speed").grade == "bad"
+    lab = {**slow, Identify(): identity(in_lab=True)}
+    assert finding(reports(lab)["spark-1", 0], "speed").grade == "ok"
+
+
 def test_an_mtu_that_differs_is_told_at_both_ends() -> None:
     found = reports(with_netdev(mtu=1500))
     assert finding(found["spark-2", 0], "mtu").said == "MTU 9000 here, 1500 at spark-1"
