@@ -361,7 +361,7 @@ def test_any_material(
                 gbps=gbps if failure is None else None,
                 latency_us=gbps if test.metric == "latency" else None,
                 claimed_bytes=links.CLAIMED,
-                moved={host: moved for host in links.HOSTS},
+                moved=dict.fromkeys(links.HOSTS, moved),
                 failure=None if failure is None else Failure(failure, "{said}"),
             )
     expected = material().expected if expecting else {}
