@@ -78,6 +78,7 @@ def _bandwidth(test: Test, client: Said, server: Said) -> Measured:
         gbps=found.gbps,
         iterations=found.iterations,
         claimed_bytes=found.moved,
+        tool="ib_write_bw",
         mtu=mtu,
     )
 
@@ -98,6 +99,7 @@ def _latency(test: Test, client: Said, server: Said) -> Measured:
         latency_us=found.average_us,
         iterations=found.iterations,
         claimed_bytes=found.bytes * found.iterations,
+        tool="ib_write_lat",
         mtu=mtu,
     )
 

@@ -198,6 +198,18 @@ def test_both_ways_is_the_sum_and_ends_may_count_apart() -> None:
     assert failure.kind == "unreadable"
 
 
+def test_the_columns_must_agree_where_there_is_one_row_only() -> None:
+    """Rate and message rate say the same twice; the server's row is not always there."""
+    client, server = rdma("43_ok_fw18515_R.txt")
+    alone = replace(server, out="")
+    assert perftest.measured(a_test(), client, alone).gbps == 0.22
+    for wrong in (" 2.22 ", " 0.25 ", "92.22 "):
+        garbled = replace(client, out=client.out.replace(" 0.22 ", wrong))
+        failure = perftest.measured(a_test(), garbled, alone).failure
+        assert failure is not None
+        assert failure.kind == "unreadable"
+
+
 def test_another_size_is_another_test() -> None:
     client, server = rdma("43_ok_fw18515_R.txt")
     failure = perftest.measured(a_test(effort=Effort(bytes=4096)), client, server).failure
