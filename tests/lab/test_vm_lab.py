@@ -195,8 +195,9 @@ def test_pulled_cable_takes_both_halves_down_at_both_ends(railed: Vms, pool: Poo
             assert {one.state for one in devices(pool, host)} == {"DOWN"}
     finally:
         heal(railed.home, railed.name, "spark-1", "cable:p1")
-    for host in railed.hosts:
-        until(lambda host=host: {one.state for one in devices(pool, host)} == {"ACTIVE"})
+    until(
+        lambda: all(one.state == "ACTIVE" for host in railed.hosts for one in devices(pool, host))
+    )
 
 
 def test_slow_link_is_slow_and_fast_again(railed: Vms) -> None:
