@@ -154,6 +154,13 @@ class LinkVerdict:
     latency_us: float | None = None
     reasons: tuple[Reason, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Of this link alone, in every run the same: a switch's cable is one link for each pair of hosts."""
+        if all(f"{host}." in self.link for host in self.hosts):
+            return self.link
+        return f"{self.link}/{'+'.join(sorted(self.hosts))}"
+
 
 @dataclass(frozen=True)
 class Fingerprint:
