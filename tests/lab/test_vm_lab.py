@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from orchestrator.contracts import Query
 from orchestrator.errors import FilesWrong, Refused
 from orchestrator.facts.answers import Rdma, RdmaDevice
 from orchestrator.hosts.pool import Pool
-from orchestrator.hosts.reader import Answers, read
+from orchestrator.hosts.reader import Answers, apply_and_read, read
 from orchestrator.lab import records
 from orchestrator.lab.down import take_down
 from orchestrator.lab.faults import break_, heal
@@ -33,8 +34,9 @@ from orchestrator.lab.vm import processes
 from orchestrator.lab.vm.qmp import checked
 from orchestrator.lab.vm.up import VMS
 from orchestrator.spec.models import Cluster
-from orchestrator.spec.resolve import load_inventory
+from orchestrator.spec.resolve import load_cluster, load_inventory
 from tests.lab.conftest import RAILS, SET_UP_SECONDS, Vms, running_vms
+from tests.unit.steps.clusters import steps
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 
@@ -252,6 +254,68 @@ def test_up_again_changes_nothing_and_containers_are_another_lab(vms: Vms) -> No
     assert [out(vms, host, "cat", "/proc/sys/kernel/random/boot_id") for host in vms.hosts] == boots
     with pytest.raises(Refused, match="is there already"):
         bring_up(vms.home, wish, Progress(print))
+
+
+PREPARED = """\
+version: 1
+name: prepared
+extends: lab-vm
+unified_memory: true
+prepare: {swap_off: true, drop_caches: true, read_ahead_kb: 8192}
+"""
+CLUSTER = """\
+version: 1
+name: prep
+inventory: inventory.yaml
+deployments:
+  a: {profile: p, hosts: [spark-1], port: 8000}
+"""
+PROFILE = "version: 1\nengine: llamacpp\nmodel: /srv/m.gguf\nimage: x:1\n"
+SWAP = "dd if=/dev/zero of=/swap bs=1M count=64 && chmod 600 /swap && mkswap /swap && swapon /swap"
+
+
+@pytest.fixture(scope="module")
+def prepared(vms: Vms, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The machines as a kind that wants all that a container can't have done to it."""
+    folder = tmp_path_factory.mktemp("prep")
+    for name in ("id_ed25519", "known_hosts"):
+        shutil.copy(vms.dir / name, folder / name)
+    inventory = vms.inventory.read_text().replace("kind: lab-vm", "kind: prepared")
+    written = {
+        "inventory.yaml": inventory,
+        "cluster.yaml": CLUSTER,
+        "kinds/prepared.yaml": PREPARED,
+        "profiles/p.yaml": PROFILE,
+    }
+    for path, text in written.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text)
+    return load_cluster(folder / "cluster.yaml", purpose="look")
+
+
+@pytest.mark.parametrize(
+    ("stage", "step", "before", "seen"),
+    [
+        ("swap", "spark-1/swap", SWAP, "tail -n +2 /proc/swaps"),
+        ("read-ahead", "spark-1/read-ahead", "", "cat /sys/class/block/vda/queue/read_ahead_kb"),
+        ("drop-caches", "a/drop-caches/spark-1", "cat /usr/bin/* /usr/lib/*/* >/dev/null 2>&1; true",
+         "awk '$1 == \"Cached:\" {print ($2 < 65536)}' /proc/meminfo"),
+    ],
+)  # fmt: skip
+def test_steps_set_the_kernel_which_a_container_does_not_let_them(
+    vms: Vms, pool: Pool, prepared: Cluster, stage: str, step: str, before: str, seen: str
+) -> None:
+    vms.inside("spark-1", before)
+    chosen = steps(stage, prepared)[step]
+    queries = [query for _, query in chosen.reads]
+    now = {"spark-1": ask(pool, "spark-1", *queries)}
+    change = chosen.check(now)
+    assert change is not None
+    results, after = apply_and_read(pool, "spark-1", chosen.apply(change, now), queries)
+    assert all(result.rc == 0 for result in results.values()), results
+    assert chosen.check({"spark-1": after}) is None
+    wanted = {"swap": "", "read-ahead": "8192", "drop-caches": "1"}
+    assert vms.inside("spark-1", seen).strip() == wanted[stage]
 
 
 def speak_over_every_link(lab: Vms) -> None:

@@ -179,10 +179,10 @@ def test_kernel_is_found_in_what_boots(pack: object) -> None:
 
 
 def test_seed_makes_a_machine_that_host() -> None:
-    lab, own, user = layout(), new_key("own"), new_key("user")
+    own, user = new_key("own"), new_key("user")
     machine_ids = set()
-    for host in lab.hosts:
-        packed = io.BytesIO(seed_archive(lab, host, own, user))
+    for _ in range(2):
+        packed = io.BytesIO(seed_archive(own, user))
         with tarfile.open(fileobj=packed) as tar:
             modes = {member.name: (member.mode, member.uid) for member in tar}
             machine_ids.add(tar.extractfile("etc/machine-id").read())  # type: ignore[union-attr]
