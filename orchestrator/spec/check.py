@@ -29,6 +29,7 @@ def check(cluster: Cluster, *, links: bool = True) -> tuple[Finding, ...]:
         _mounts,
         _order,
         _engines,
+        _pairs,
         not_yet.check,
     ]
     if links:
@@ -149,6 +150,13 @@ def _engine(name: str) -> Engine:
     from orchestrator.engines import engine
 
     return engine(name)
+
+
+def _pairs(cluster: Cluster) -> Iterator[Finding]:
+    """What people have learned not to combine."""
+    from orchestrator.knowledge import pairs  # which imports the spec
+
+    yield from pairs.check(cluster)
 
 
 def _secrets(cluster: Cluster, environ: Mapping[str, str]) -> Iterator[Finding]:
