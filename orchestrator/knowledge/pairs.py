@@ -160,12 +160,11 @@ def check(cluster: Cluster) -> Iterator[Finding]:
 
 def _finding(one: Deployment, rule: Mapping[str, Any]) -> Finding:
     flag = next((name for key in ABOUT for name in rule.get(key, {})), None)
-    path = f"args.{flag}" if flag else "env" if "env" in rule else "profile"
-    about = flag or next(iter(rule.get("env", {})), "")
-    said = f"{about}: {rule['says']}" if about else str(rule["says"])
+    variable = next(iter(rule.get("env", {})), None)
+    path = f"args.{flag}" if flag else f"env.{variable}" if variable else "profile"
     return Finding(
         severity=rule["severity"],
         path=f"deployments.{one.origin or one.name}.{path}",
-        message=f"{said} [{rule['source']}]",
+        message=f"{rule['says']} [{rule['source']}]",
         suggestion=rule["instead"],
     )
