@@ -1,7 +1,7 @@
 """Asks an OpenAI API for one token after a prompt of about so many tokens, or for its vector, once for each size.
 
-The key is on stdin. Runs on a host with whatever Python it has, or in the rank's container. A prompt that is refused is told and
-passed over; a server that is gone is a failure.
+The key is on stdin. Runs on a host with whatever Python it has, or in the rank's container. A prompt that is refused is
+told and passed over; a server that is gone is a failure.
 """
 
 import json

@@ -64,7 +64,4 @@ def from_reply(text: str) -> Answer:
 
 def _is_vector(found: Any) -> bool:
     numbers = found if isinstance(found, list) else []
-    return (
-        all(type(one) in (int, float) and math.isfinite(one) for one in numbers)
-        and any(numbers)
-    )
+    return all(type(one) in (int, float) and math.isfinite(one) for one in numbers) and any(numbers)

@@ -128,7 +128,9 @@ def test_every_packed_profile_is_used_by_an_example_or_extended() -> None:
     texts += [path.read_text() for path in (ROOT / "profiles").glob("*.yaml")]
     texts += [path.read_text() for path in (ROOT / "tests/lab").glob("*.py")]
     for name in packed():
-        assert any(re.search(rf"(profile|extends): {re.escape(name)}\b", one) for one in texts), name
+        assert any(re.search(rf"(profile|extends): {re.escape(name)}\b", one) for one in texts), (
+            name
+        )
 
 
 def test_hooks_stand_in_the_way() -> None:

@@ -1,9 +1,9 @@
 """Each statement of the field notes that a setting is required or forbidden, and what holds it here.
 
 `note` is the file of the notes (000 PCIe box, 001 Sparks, 002 unlike cards, 003 fleet, 004 4090s), `says` its words.
-Required: it is in what `orch render` gives of that system's example. Forbidden: `orch check` refuses it or warns, and says
-why and where that was learned. Expectations were written from these lines by hand. Where the notes are out of date or
-wrong, `but` says what holds instead, and why.
+Required: it is in what `orch render` gives of that system's example. Forbidden: `orch check` refuses it or warns, and
+says why and where that was learned. Expectations were written from these lines by hand. Where the notes are out of date
+or wrong, `but` says what holds instead, and why.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ BIG = ("vl.enabled=false", "embed.after=[]", "big.enabled=true")
 HUGE = ("vl.enabled=false", "embed.after=[]", "huge.enabled=true")
 CODER = ("medium-glm.enabled=false", "micro.enabled=false", "medium-coder.enabled=true")
 QWEN = ("medium-glm.enabled=false", "medium.enabled=true")
+NEMOTRON = "nvidia_Llama-3_3-Nemotron-Super-49B-v1_5-Q8_0-00001-of-00002.gguf"
 OLD, NEW = "vllm/vllm-openai:v0.10.2", "vllm/vllm-openai:v0.33.0"
 
 
@@ -109,7 +110,9 @@ def lacks(deployment: str, *flags: str, sets: tuple[str, ...] = ()) -> Callable[
     return holds
 
 
-def env(deployment: str, sets: tuple[str, ...] = (), **wanted: str | None) -> Callable[[Rule], None]:
+def env(
+    deployment: str, sets: tuple[str, ...] = (), **wanted: str | None
+) -> Callable[[Rule], None]:
     """Every rank's container is made with these variables; None: without."""
 
     def holds(rule: Rule) -> None:
@@ -433,7 +436,7 @@ RULES: list[Rule] = [
                run("nemotron", r"""--gpus '"device=0,1,2"'""")),
          but="in nvidia-smi's order: 4080, 3090 Ti 1, 3090 Ti 2"),
     Rule("002", "Point to the first of two files", R,
-         every(has("nemotron", "-m", "/srv/models/nemotron49b-q8/nvidia_Llama-3_3-Nemotron-Super-49B-v1_5-Q8_0-00001-of-00002.gguf"),
+         every(has("nemotron", "-m", f"/srv/models/nemotron49b-q8/{NEMOTRON}"),
                run("nemotron", r"-v /srv/models/nemotron49b-q8:/srv/models/nemotron49b-q8:ro"))),
     # --- 003: the fleet --------------------------------------------------------------------------------
     Rule("003", "eight GPU servers and eight embedding servers", R, ports),

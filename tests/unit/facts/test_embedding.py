@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -80,7 +81,5 @@ def test_nothing_asked_is_unknown() -> None:
 
 @given(st.text())
 def test_nothing_that_a_server_sends_makes_the_reader_fall_over(text: str) -> None:
-    try:
+    with suppress(Unknown):
         assert from_reply(text).tokens == 0
-    except Unknown:
-        pass

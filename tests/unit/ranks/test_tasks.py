@@ -96,15 +96,15 @@ def test_what_is_asked_and_warmed_up(tmp_path: Path) -> None:
 
 def test_memory_is_a_share_of_the_gpu(tmp_path: Path) -> None:
     """3 GiB of a Spark's 121.7; over what the profile says."""
-    cluster = cluster_of(
-        tmp_path, "e: {profile: bge-base, hosts: [spark-1], memory: 3GiB}", SPARKS
-    )
+    cluster = cluster_of(tmp_path, "e: {profile: bge-base, hosts: [spark-1], memory: 3GiB}", SPARKS)
     assert line(cluster).count("--gpu-memory-utilization") == 1
     assert " --gpu-memory-utilization 0.0246" in line(cluster)
 
 
 def test_the_smallest_share_of_unlike_gpus_is_taken(tmp_path: Path) -> None:
-    deployments = "e: {profile: e, hosts: [tower], gpus: [0, 1], parallel: {tensor: 2}, memory: 6GiB}"
+    deployments = (
+        "e: {profile: e, hosts: [tower], gpus: [0, 1], parallel: {tensor: 2}, memory: 6GiB}"
+    )
     tower = TOWER.replace("{index: 0}", "{index: 0, memory: 12GiB}")
     tower = tower.replace("uuid: GPU-aaaa", "memory: 24GiB")
     cluster = cluster_of(tmp_path, deployments, tower, {"e": vllm("i:1", "")})
