@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pytest
 import yaml
@@ -258,7 +258,8 @@ def sglang(rule: Rule) -> None:
     told("error", "SGLang hangs", "profiles.qwen3-vl-235b-awq.engine=sglang")(rule)
 
 
-R, F = "required", "forbidden"
+R: Final = "required"
+F: Final = "forbidden"
 RULES: list[Rule] = [
     # --- 000: the PCIe box -----------------------------------------------------------------------------
     Rule("000", "Requires CUDA 13 env", R, cuda_13, but="the image's, not the host's"),
