@@ -27,13 +27,14 @@ def rendered(cluster: Cluster, only: frozenset[str] | None = None) -> dict[str, 
         for rank in engine(deployment.profile.engine).ranks(cluster, deployment, world):
             if rank.host not in found:
                 continue
+            hidden = {name.partition("=")[0]: "[secret]" for name in sorted(rank.secrets)}
             found[rank.host]["ranks"].append(
                 {
                     "deployment": rank.deployment,
                     "index": rank.index,
                     "role": rank.role,
                     "name": rank.name,
-                    "env": dict(rank.env) | dict.fromkeys(sorted(rank.secrets), "[secret]"),
+                    "env": dict(rank.env) | hidden,
                     "files": dict(rank.files),
                     "restart": rank.restart,
                     "run": runtime(cluster.hosts[rank.host].runtime).describe(rank),

@@ -24,6 +24,7 @@ from orchestrator.ranks.build import (
 from orchestrator.ranks.entrypoint import ENTRY, rendered
 from orchestrator.ranks.rules import common_findings, owned
 from orchestrator.ranks.spec import as_gang
+from orchestrator.ranks.tasks import task_words
 from orchestrator.spec.models import Cluster, Deployment, Finding, Profile
 from orchestrator.steps.programs import Programs
 
@@ -51,7 +52,7 @@ def server_line(deployment: Deployment, workers: Sequence[str]) -> tuple[str, ..
     line += ["--port", str(deployment.port)]
     if workers:
         line += ["--rpc", ",".join(f"{one}:{rpc_port(deployment)}" for one in workers)]
-    return (*line, *words(NAME, profile.args))
+    return (*line, *task_words(profile, None), *words(NAME, profile.args))
 
 
 def rpc_line(deployment: Deployment, address: str) -> tuple[str, ...]:

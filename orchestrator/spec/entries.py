@@ -341,6 +341,16 @@ class ProfileFile(Strict):
     heads: Count | None = Field(
         default=None, description="attention heads, where the model folder can't tell"
     )
+    intermediate_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="width of its linear layers, which tensor parallel divides too",
+    )
+    task: Literal["generate", "embed"] | None = Field(
+        default=None,
+        description="embed: an embedding server; the engine is told so in its version's words, "
+        "and proves itself by a vector instead of a completion",
+    )
 
 
 # --- cluster ------------------------------------------------------------------------------------

@@ -54,7 +54,9 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
         own = dict(timeouts(deployment.profile))
         if several:
             own["VLLM_HOST_IP"] = addresses[index]
-        line = serve(deployment, _own(cluster, deployment, index, addresses), api=index == 0)
+        line = serve(
+            cluster, deployment, _own(cluster, deployment, index, addresses), api=index == 0
+        )
         made.append(
             rank(
                 cluster,

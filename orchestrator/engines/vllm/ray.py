@@ -108,7 +108,7 @@ def _script(
         ready=READY,
         gang_program=GANG_PROGRAM,
         expect=list(_expected(cluster, deployment, addresses)),
-        serve=list(serve(deployment, ("--distributed-executor-backend", "ray"))),
+        serve=list(serve(cluster, deployment, ("--distributed-executor-backend", "ray"))),
         per_host=json.dumps(list(per_host)),
         **values,
     )

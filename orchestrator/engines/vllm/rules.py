@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.engines.vllm.ports import executor, ray_ports
+from orchestrator.engines.vllm.serve import UTILIZATION
 from orchestrator.flags import flags
+from orchestrator.ranks.arguments import name_of
 from orchestrator.ranks.build import gpu_count
 from orchestrator.ranks.rules import common_findings, owned, said
+from orchestrator.spec.gpus import share
 from orchestrator.spec.models import Cluster, Deployment, Finding
 
 
 def findings(cluster: Cluster, deployment: Deployment) -> tuple[Finding, ...]:
-    rules = (common_findings, _sizes, _heads, _executor, _ports)
+    rules = (common_findings, _sizes, _heads, _memory, _executor, _ports)
     found = [one for rule in rules for one in rule(cluster, deployment)]
     return (*found, *owned(deployment, "vllm"))
 
@@ -50,6 +53,19 @@ def _heads(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
             "parallel.tensor",
             f"the model's {heads} attention heads can't be divided by {tensor}",
             f"{fit[-1]} can; or parallel.pipeline: {tensor}" if fit else "",
+        )
+
+
+def _memory(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    """vLLM takes a share of a GPU, so bytes are only of use where its size is known."""
+    given = {name_of(key) for key in deployment.profile.args}
+    told = given & {UTILIZATION, "kv-cache-memory-bytes"}
+    if deployment.memory_bytes is not None and share(cluster, deployment) is None and not told:
+        yield said(
+            deployment,
+            "memory",
+            f"how much memory the GPUs of {', '.join(deployment.hosts)} have is not known",
+            "say it in the inventory: gpus: [{index: 0, memory: 24GiB}]",
         )
 
 
