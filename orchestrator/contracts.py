@@ -45,7 +45,7 @@ class Change:
     diff: str = ""
     under_way: bool = False  # a job of an earlier run does it already: watch, don't apply
     progress: str = ""  # moves when work moves: patience's stall clock restarts when it differs
-    log: str = ""  # the last line that what is waited for wrote
+    log: str = ""  # the last line that what is waited for wrote; of what failed, its last lines
     rank: str = ""  # whose line that is, as a host's name
     hint: str = ""  # what to type if it can't be brought about
 

@@ -218,8 +218,9 @@ class Executor:
         progress = ""
         while change is not None:
             if step.role != "wait" and not change.under_way:
+                told = "".join(f"\n    {line}" for line in change.log.splitlines())
                 raise Failed(
-                    f"still not so after it was applied: {change.summary}",
+                    f"still not so after it was applied: {change.summary}{told}",
                     step=step.id,
                     hint=change.hint,
                 )

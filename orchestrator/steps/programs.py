@@ -12,6 +12,7 @@ from orchestrator.engines import engine
 from orchestrator.errors import Refused
 from orchestrator.facts.programs import FOLDER, MARK, ReadPrograms, kept_at
 from orchestrator.ranks.build import mounts
+from orchestrator.ranks.context import image_of
 from orchestrator.ranks.files import words
 from orchestrator.runtimes.docker import mount_words
 from orchestrator.script import Command, Raw, Script, argv, sh
@@ -66,7 +67,7 @@ class Programs(GangStep):
         return _query(self.cluster, self.deployment, self.host or "", self.programs, self.model)
 
     def check(self, world: World) -> Change | None:
-        image = self.deployment.profile.image
+        image = image_of(self.deployment)
         found = world[self.host or ""].get(self._query)
         if found is None:
             return Change(f"look for {', '.join(self.programs)} in {image}")
@@ -111,7 +112,7 @@ def _query(
     seen = repr((mounted, sorted(programs.values())))
     mark = hashlib.sha256(seen.encode()).hexdigest()[:12]
     runtime = cluster.hosts[host].runtime
-    return ReadPrograms(runtime, deployment.profile.image or "", mark)
+    return ReadPrograms(runtime, image_of(deployment), mark)
 
 
 def program_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:

@@ -263,7 +263,7 @@ REFUSED: list[tuple[str, str, str, str]] = [
      "port 10500 of m is one of the Ray ports"),
     (LAB, "hosts: [spark-1]", "mounts: [{from: ./x, to: /x}]", "add sync: true"),
     (LAB, "hosts: [spark-1]", "mounts: [{from: '/a:b', to: /x}]", "can't be mounted"),
-    (LAB, "hosts: [spark-1]", "build: {dockerfile: Dockerfile}", "`build:` is not there yet"),
+    (LAB, "hosts: [spark-1]", "build: {dockerfile: Dockerfile}", "there is no Dockerfile at"),
     (TOWER, "hosts: [tower, bare], parallel: {tensor: 5}", "executor: native", "can't be spread evenly over 2 hosts"),
 ]  # fmt: skip
 
