@@ -140,6 +140,7 @@ class Rank:
     memory_swap_bytes: int | None = None
     cpus: float | None = None
     health: str | None = None  # shell command for the runtime's health check
+    health_start_s: int = 0  # so long after its start, no answer is not a bad one
     restart: str = "no"  # restart policy *after* readiness (applied with `docker update`)
     ulimits: Mapping[str, str] = field(default_factory=dict)
     caps: frozenset[str] = frozenset()

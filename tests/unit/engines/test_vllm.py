@@ -133,7 +133,7 @@ def test_the_head_of_a_ray_gang(tmp_path: Path) -> None:
     )
     head, worker = ranks(cluster)
     assert (head.entrypoint, head.argv) == ("sh", ("/orch/entry.sh",))
-    assert set(head.files) == {"/orch/entry.sh", "/orch/gang.py"}
+    assert set(head.files) == {"/orch/entry.sh", "/orch/gang.py", "/orch/health.sh"}
     assert set(worker.files) == {"/orch/entry.sh"}
     text = head.files["/orch/entry.sh"]
     assert (
