@@ -3,6 +3,7 @@
 from orchestrator.facts.container_engine import ReadContainerEngine
 from orchestrator.facts.containers import ReadContainers
 from orchestrator.facts.disk import ReadDisk
+from orchestrator.facts.driver import ReadDriver
 from orchestrator.facts.file import ReadFile
 from orchestrator.facts.gpus import ReadGpus
 from orchestrator.facts.identity import Identify
@@ -17,6 +18,7 @@ from orchestrator.facts.packages import ReadPackages
 from orchestrator.facts.path import ReadPath
 from orchestrator.facts.privilege import ReadPrivilege
 from orchestrator.facts.rdma import ReadRdma
+from orchestrator.facts.sources import ReadSources
 from orchestrator.facts.tools import ReadTools
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "ReadContainerEngine",
     "ReadContainers",
     "ReadDisk",
+    "ReadDriver",
     "ReadFile",
     "ReadGpus",
     "ReadImage",
@@ -37,5 +40,6 @@ __all__ = [
     "ReadPath",
     "ReadPrivilege",
     "ReadRdma",
+    "ReadSources",
     "ReadTools",
 ]

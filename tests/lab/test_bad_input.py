@@ -16,7 +16,7 @@ import yaml
 
 from orchestrator.lab.faults import break_, heal
 from tests.lab.conftest import RAILS, SET_UP_SECONDS, Lab
-from tests.lab.site import Site, changed
+from tests.lab.site import ROOT, Site, changed
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 
@@ -292,6 +292,18 @@ def test_models_that_differ(site: Site, hosts: Hosts) -> None:
         hosts.changed("spark-2", longer, "rm -rf /srv/m"),
     ):
         refused(site, 4, "spark-2", "is another than on spark-1", "rsync -a --delete")
+
+
+def test_a_mount_that_is_missing_on_one_host(site: Site, hosts: Hosts) -> None:
+    tree = "/srv/vllm tree"
+    mounts = yaml.safe_load((ROOT / "profiles/lab-llama.yaml").read_text())["mounts"]
+    mounts += [{"from": tree, "to": "/srv/tree"}, {"from": "~/mine", "to": "/srv/mine"}]
+    with_profile(site, f"extends: lab-llama\n{yaml.safe_dump({'mounts': mounts})}")
+    there = f"mkdir -p '{tree}' ~orch/mine"
+    with hosts.changed("spark-1", there, f"rmdir '{tree}' ~orch/mine"):
+        said = refused(site, 4, f"{tree} on spark-2", "~/mine on spark-2", "`mounts:` of own")
+        assert "spark-1" not in said.text
+        site.orch("plan", rc=4)
 
 
 # --- strangers --------------------------------------------------------------------------------------
