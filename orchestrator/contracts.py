@@ -93,6 +93,10 @@ class Step(ABC):
     def apply(self, change: Change, world: World) -> Script:
         raise NotImplementedError(self.id)
 
+    def remarks(self, world: World) -> Sequence[str]:
+        """What is worth a warning although a gate's check has passed. Pure."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -306,6 +306,26 @@ def test_a_mount_that_is_missing_on_one_host(site: Site, hosts: Hosts) -> None:
         site.orch("plan", rc=4)
 
 
+# --- hosts of a gang that are not alike -------------------------------------------------------------
+
+EARLYOOM = "cp /bin/sleep /var/tmp/earlyoom; setsid /var/tmp/earlyoom 900 >/dev/null 2>&1 & sleep 1; echo $! >/run/oom"
+
+
+def test_an_oom_killer_on_one_host_of_a_gang(site: Site, hosts: Hosts) -> None:
+    """A warning, unless the files want hosts that are alike; `plan` tells it too."""
+    alike = "parity: required, "
+    with hosts.changed(
+        "spark-2", EARLYOOM, "kill $(cat /run/oom); rm -f /run/oom /var/tmp/earlyoom"
+    ):
+        told = "OOM killers none on spark-1; earlyoom on spark-2"
+        assert f"warning: tiny: unlike hosts, {told}" in site.orch("plan").stdout
+        text = (site.folder / "cluster.yaml").read_text()
+        site.write("cluster.yaml", text.replace("gate: {", f"gate: {{{alike}"))
+        said = refused(site, 4, "the hosts of tiny are not alike", told)
+        assert "gate: {parity: off}" in said.hint
+    site.orch("plan")
+
+
 # --- strangers --------------------------------------------------------------------------------------
 
 
