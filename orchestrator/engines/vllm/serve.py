@@ -58,7 +58,9 @@ def serve(deployment: Deployment, own: tuple[str, ...], *, api: bool = True) -> 
     if sizes.pipeline > 1:
         line += ["--pipeline-parallel-size", str(sizes.pipeline)]
     line += _distributed_timeout(deployment)
-    return (*line, *own, *words("vllm", profile.args))
+    skip = () if api else flags("vllm")["head_only"]
+    args = {key: value for key, value in profile.args.items() if name_of(key) not in skip}
+    return (*line, *own, *words("vllm", args))
 
 
 def _distributed_timeout(deployment: Deployment) -> list[str]:

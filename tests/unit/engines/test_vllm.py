@@ -126,6 +126,14 @@ def test_data_parallel_over_hosts(tmp_path: Path) -> None:
     )
 
 
+def test_what_a_headless_rank_refuses_is_the_heads_alone(tmp_path: Path) -> None:
+    line = "m: {profile: p, hosts: [spark-1, spark-2], parallel: {data: 2}, port: 8000}"
+    own = BASE + "    executor: native\n    args: {api_server_count: 1, max-num-seqs: 4}\n"
+    head, worker = ranks(cluster_of(tmp_path, line, LAB, {"p": own}))
+    assert " ".join(head.argv).endswith("--api_server_count 1 --max-num-seqs 4")
+    assert " ".join(worker.argv).endswith("--headless --max-num-seqs 4")
+
+
 def test_data_parallel_over_ray_is_one_line_on_the_head(tmp_path: Path) -> None:
     """Ray places the replicas: the workers are nodes as ever."""
     line = "m: {profile: p, hosts: [spark-1, spark-2], parallel: {data: 2}, port: 8000}"
