@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,9 @@ from orchestrator.facts.answers import Identity, Image
 from orchestrator.facts.assumed import assumed_world
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.parity import Parity, image_parity_steps, parity_steps
+from orchestrator.steps.programs import LOOK, NCCL
 from tests.gangs import SPARKS, cluster_of
+from tests.local_shell import SHELLS
 from tests.unit.steps.clusters import Told
 
 TWO = "vl: {profile: own, hosts: [spark-2, spark-3], parallel: {tensor: 2}, port: 8000"
@@ -177,3 +181,20 @@ def test_off_one_host_and_what_was_not_read(tmp_path: Path) -> None:
     del site.told["spark-2"][Identify()]
     with pytest.raises(NotRead):
         site.hosts.check(site.world)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_nccl_is_found_by_the_names_of_its_files(tmp_path: Path, shell: str) -> None:
+    (tmp_path / "usr/lib/aarch64-linux-gnu").mkdir(parents=True)
+    look = LOOK.replace("/usr/", f"{tmp_path}/usr/").replace("/opt/", f"{tmp_path}/opt/")
+    words = [*shlex.split(shell), "-c", look, "sh", "sh", "no-such-program"]
+
+    def looked() -> list[str]:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert looked() == ["yes sh", "no no-such-program"]
+    for name in ("libnccl.so.2", "libnccl.so.2.28.3"):
+        (tmp_path / "usr/lib/aarch64-linux-gnu" / name).touch()
+    packages = tmp_path / "usr/local/lib/python3.12/dist-packages/nvidia_nccl_cu13-2.28.7.dist-info"
+    packages.mkdir(parents=True)
+    assert looked()[2:] == [f"yes {NCCL}libnccl.so.2.28.3 nvidia_nccl_cu13-2.28.7.dist-info"]
