@@ -28,6 +28,13 @@ class Remarking(Set):
         return ("odd",)
 
 
+class Failing(Set):
+    """Applied in vain, and tells what was said."""
+
+    def check(self, world: World) -> Change | None:
+        return Change("builds it", log="Step 2/2\nno such file")
+
+
 def run(hosts: ToyHosts, *steps: Step, clock: Clock | None = None) -> Outcome:
     world = hosts.world()
     graph = ordered(steps)
@@ -60,6 +67,13 @@ def test_what_a_gate_remarks_is_a_warning_of_the_run_and_of_the_plan() -> None:
     assert run(hosts, gate).states == {"a/g": "unchanged"}
     notes = [one for one in hosts.events if one.kind == "note"]
     assert [(one.text, one.data["severity"]) for one in notes] == [("odd", "warning")]
+
+
+def test_what_failed_shows_its_last_lines() -> None:
+    hosts = ToyHosts({"a": {}})
+    step = Failing(id="a/g", host="a", key="g", reads=frozenset({("a", Get("g"))}))
+    error = run(hosts, step).errors["a/g"]
+    assert error.message.endswith("applied: builds it\n    Step 2/2\n    no such file")
 
 
 def test_failure_on_one_host_leaves_the_other_alone() -> None:
