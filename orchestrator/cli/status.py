@@ -39,6 +39,7 @@ COLOURS = {
     "unknown": "magenta",
     "missing": "red",
     "exited": "red",
+    "unhealthy": "red",
 }
 
 
@@ -127,8 +128,7 @@ def _ranks(deployments: tuple[DeploymentStatus, ...]) -> Iterator[str]:
         state = (one.state, COLOURS.get(one.state, ""))
         rank = one.rank
         restarts = str(one.restarts) if one.restarts else ""
-        told = " ".join(part for part in (one.health, one.detail) if part)
-        rows.append(
-            [f"{rank.deployment}/{rank.index}", rank.host, rank.role, state, up, restarts, told]
-        )
-    yield from table(("RANK", "HOST", "ROLE", "STATE", "UP", "RESTARTS", ""), rows)
+        health = (one.health, COLOURS.get(one.health, ""))
+        name = f"{rank.deployment}/{rank.index}"
+        rows.append([name, rank.host, rank.role, state, up, restarts, health, one.detail])
+    yield from table(("RANK", "HOST", "ROLE", "STATE", "UP", "RESTARTS", "HEALTH", ""), rows)

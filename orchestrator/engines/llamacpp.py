@@ -22,6 +22,7 @@ from orchestrator.ranks.build import (
     rank,
 )
 from orchestrator.ranks.entrypoint import ENTRY, rendered
+from orchestrator.ranks.health import with_health
 from orchestrator.ranks.rules import common_findings, owned
 from orchestrator.ranks.spec import as_gang
 from orchestrator.ranks.tasks import task_words
@@ -103,6 +104,8 @@ def _rank(
     )
     if index:  # a worker gets its layers over the network: it needs neither the file nor the key
         return replace(made, mounts=mounts(cluster, deployment, host, model=False))
+    prefix = deployment.profile.args.get("api-prefix", "")
+    made = with_health(cluster, deployment, made, "python3", f"{prefix}/health")
     return replace(made, secrets=made.secrets | api_key(deployment, "LLAMA_API_KEY"))
 
 

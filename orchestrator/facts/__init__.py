@@ -3,6 +3,7 @@
 from orchestrator.facts.container_engine import ReadContainerEngine
 from orchestrator.facts.containers import ReadContainers
 from orchestrator.facts.disk import ReadDisk
+from orchestrator.facts.driver import ReadDriver
 from orchestrator.facts.file import ReadFile
 from orchestrator.facts.frames import ReadFrames
 from orchestrator.facts.gpus import ReadGpus
@@ -23,6 +24,7 @@ from orchestrator.facts.pcie import ReadPcie
 from orchestrator.facts.privilege import ReadPrivilege
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.facts.rdma_counters import ReadRdmaCounters
+from orchestrator.facts.sources import ReadSources
 from orchestrator.facts.tools import ReadTools
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "ReadContainerEngine",
     "ReadContainers",
     "ReadDisk",
+    "ReadDriver",
     "ReadFile",
     "ReadFrames",
     "ReadGpus",
@@ -49,5 +52,6 @@ __all__ = [
     "ReadPrivilege",
     "ReadRdma",
     "ReadRdmaCounters",
+    "ReadSources",
     "ReadTools",
 ]

@@ -165,6 +165,8 @@ class Executor:
             return self._wait(step, self._try_check(step), "unchanged")
         change = step.check(self._world)
         if change is None:
+            for text in step.remarks(self._world):
+                self._bus.note(text, severity="warning")
             return "unchanged"
         if step.role == "gate" and type(step).apply is Step.apply:
             raise Refused(change.summary, step=step.id, hint=change.hint)
@@ -218,8 +220,9 @@ class Executor:
         progress = ""
         while change is not None:
             if step.role != "wait" and not change.under_way:
+                told = "".join(f"\n    {line}" for line in change.log.splitlines())
                 raise Failed(
-                    f"still not so after it was applied: {change.summary}",
+                    f"still not so after it was applied: {change.summary}{told}",
                     step=step.id,
                     hint=change.hint,
                 )

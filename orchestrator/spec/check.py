@@ -212,8 +212,6 @@ def _local_files(cluster: Cluster) -> Iterator[Finding]:
             for index, mount in enumerate(profile.mounts)
             if mount.sync
         ]
-        if profile.build is not None:
-            wanted.append(("build.dockerfile", profile.build.dockerfile))
         for place, path in wanted:
             if path not in seen[profile.name] and not _found(path):
                 seen[profile.name].add(path)

@@ -13,6 +13,7 @@ from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.moved import ReadMoved, counters
 from orchestrator.network.environment import environment_reads, rank_devices
+from orchestrator.ranks.arguments import name_of
 from orchestrator.script import Command, Raw, Script, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, container_reads, found
@@ -84,12 +85,20 @@ echo after {} 0; printf '%s\\n' "$after" | sed 's/^/after /'; } >"$f.new" && mv 
         return Script({"ask": Command(text, stdin=key(self.deployment), timeout=ASK_S)})
 
 
+def _apart(deployment: Deployment) -> bool:
+    """Whole replicas on each host say nothing to each other, unless they share experts."""
+    shared = "enable-expert-parallel" in {name_of(key) for key in deployment.profile.args}
+    return deployment.parallel.data >= len(deployment.hosts) and not shared
+
+
 def counters_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """For gangs over hosts whose ports have RDMA devices, unless the gate is off."""
     for name, deployment in cluster.deployments.items():
         ports = cluster.hosts[deployment.head].ports.values()
         has_rdma = any(half.rdma for port in ports for half in port.halves)
         if len(deployment.hosts) < 2 or deployment.gate.rdma == "off" or not has_rdma:
+            continue
+        if _apart(deployment):
             continue
         yield FabricUsed(
             id=f"{name}/counters",

@@ -31,6 +31,7 @@ CASES = {
     "ray": "vl: {profile: lab-vllm, hosts: [spark-1, spark-2], parallel: {tensor: 2}}",
     "native": "vl: {profile: lab-vllm-native, hosts: [spark-1, spark-2], parallel: {tensor: 2}}",
     "data": "vl: {profile: lab-vllm-native, hosts: [spark-1, spark-2], parallel: {data: 2}}",
+    "ray-data": "vl: {profile: lab-vllm, hosts: [spark-1, spark-2], parallel: {data: 2}}",
     "pipeline": "vl: {profile: lab-vllm-native, hosts: [spark-1, spark-2], parallel: {pipeline: 2}}",
     "notes": "vl: {profile: qwen3-vl-235b-awq, hosts: [spark-2, spark-3], parallel: {tensor: 2}}",
     "122b": "vl: {profile: qwen3.5-122b-fp8, hosts: [spark-2, spark-3], parallel: {tensor: 2}}",
@@ -119,6 +120,10 @@ def test_data_and_pipeline(parsed: dict[str, list[dict[str, Any]]]) -> None:
     head, worker = parsed["data"]
     assert (head["data_parallel_size"], head["data_parallel_size_local"]) == (2, 1)
     assert (worker["data_parallel_start_rank"], worker["headless"]) == (1, True)
+    (ray,) = parsed["ray-data"]
+    assert (ray["data_parallel_size"], ray["data_parallel_size_local"]) == (2, 1)
+    assert ray["data_parallel_backend"] == ray["distributed_executor_backend"] == "ray"
+    assert ray["data_parallel_address"] == "10.20.0.10"
     assert [one["pipeline_parallel_size"] for one in parsed["pipeline"]] == [2, 2]
 
 

@@ -70,7 +70,10 @@ def serve(
         line += ["--pipeline-parallel-size", str(sizes.pipeline)]
     line += _distributed_timeout(deployment)
     line += task_words(profile, version(profile))
-    return (*line, *own, *words("vllm", arguments(cluster, deployment)))
+    skip = () if api else flags("vllm")["head_only"]
+    args = arguments(cluster, deployment)
+    kept = {key: value for key, value in args.items() if name_of(key) not in skip}
+    return (*line, *own, *words("vllm", kept))
 
 
 def arguments(cluster: Cluster, deployment: Deployment) -> Mapping[str, Any]:
