@@ -20,6 +20,7 @@ PURE = (
     "plan",
     "knowledge",
     "flags",
+    "rdma",
 )
 OUTSIDE = frozenset(
     (
