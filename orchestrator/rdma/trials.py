@@ -14,12 +14,15 @@ from itertools import combinations, pairwise
 
 from orchestrator.contracts import World
 from orchestrator.facts.answers import Netdev
+from orchestrator.facts.identity import Identify
 from orchestrator.facts.network import ReadNetwork
+from orchestrator.facts.packages import ReadPackages
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.network.topology import Fabric, Member, Segment
 from orchestrator.rdma.answers import Effort, End, Lane, Load, Metric, Test, Way
 
 PORT = 18515  # perftest's own; the second half gets the next one
+TOOL_VERSIONS = ReadPackages(("perftest", "iperf3"))
 FULL = Effort()
 QUICK = Effort(seconds=2, both_ways=False, latency=False)
 
@@ -170,24 +173,21 @@ def _rail(segment: Segment, client: str, server: str) -> Rail:
     return Rail(segment.half, segment.member(client), segment.member(server))
 
 
-def fingerprint(trial: Trial, world: World, tools: Mapping[str, str]) -> Mapping[str, str]:
-    """What a trial's numbers stand on: firmware, driver, kernel, MTU, cabling, tool versions by host."""
-    from orchestrator.facts.identity import Identify
-
+def fingerprint(trial: Trial, world: World) -> Mapping[str, str]:
+    """What a trial's numbers stand on, by host: kernel, driver, firmware, MTU, speed, card, tool versions."""
     found: dict[str, str] = {}
-    for rail in trial.rails:
-        macs = []
-        for member in (rail.client, rail.server):
-            facts, host = world[member.host], member.host
-            found[f"{host} kernel"] = facts.get(Identify()).kernel
-            netdev = facts.get(ReadNetwork()).netdevs.get(member.netdev)
-            if netdev is not None:
-                macs.append(netdev.mac)
-                found[f"{host} {member.netdev} MTU"] = str(netdev.mtu)
-                found[f"{host} {member.netdev} driver"] = netdev.driver or "none"
-                found[f"{host} {member.netdev} Mb/s"] = str(netdev.speed_mbps or "unknown")
-            for device in facts.get(ReadRdma()).devices:
-                if device.netdev == member.netdev:
-                    found[f"{host} {device.name} firmware"] = device.firmware or "none"
-        found[f"{trial.link} half {rail.half + 1} cable"] = "~".join(sorted(macs))
-    return {**found, **tools}
+    for member in (one for rail in trial.rails for one in (rail.client, rail.server)):
+        facts, host = world[member.host], member.host
+        found[f"{host} kernel"] = facts.get(Identify()).kernel
+        netdev = facts.get(ReadNetwork()).netdevs.get(member.netdev)
+        if netdev is not None:
+            found[f"{host} {member.netdev} card"] = netdev.mac
+            found[f"{host} {member.netdev} MTU"] = str(netdev.mtu)
+            found[f"{host} {member.netdev} driver"] = netdev.driver or "none"
+            found[f"{host} {member.netdev} Mb/s"] = str(netdev.speed_mbps or "unknown")
+        for device in facts.get(ReadRdma()).devices:
+            if device.netdev == member.netdev:
+                found[f"{host} {device.name} firmware"] = device.firmware or "none"
+        versions = facts.get(TOOL_VERSIONS).versions
+        found |= {f"{host} {name}": versions[name] or "none" for name in versions}
+    return found
