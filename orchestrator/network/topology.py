@@ -53,6 +53,7 @@ class Segment:
     mtu: int
     members: tuple[Member, ...]
     switch: str | None = None
+    nccl: bool = True  # False: slow, for weights and control alone
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -75,6 +76,11 @@ class Fabric:
             for member in segment.members:
                 found.setdefault(member.host, []).append(segment)
         return {host: tuple(segments) for host, segments in found.items()}
+
+    @cached_property
+    def for_nccl(self) -> Fabric:
+        """The same without the links that are for weights and control alone."""
+        return Fabric(tuple(one for one in self.segments if one.nccl))
 
     def of_host(self, host: str) -> tuple[tuple[Segment, Member], ...]:
         """The segments that a host is in, each with its place in it."""
@@ -147,6 +153,8 @@ def plan_fabric(cluster: Cluster) -> Fabric:
 
 def survey_fabric(cluster: Cluster) -> tuple[Fabric, tuple[Finding, ...]]:
     """The fabric as far as it can be planned, and everything that is wrong with it (`orch check`)."""
+    from orchestrator.network.advice import advice  # which looks at fabrics
+
     found, findings = cables(cluster)
     if cluster.addresses == "link-local":
         subnets = {cable.name: (LINK_LOCAL,) * cable.halves for cable in found}
@@ -161,7 +169,8 @@ def survey_fabric(cluster: Cluster) -> tuple[Fabric, tuple[Finding, ...]]:
                 findings += (made,)
             else:
                 segments.append(made)
-    return Fabric(tuple(segments)), findings
+    fabric = Fabric(tuple(segments))
+    return fabric, (*findings, *advice(cluster, found, fabric))
 
 
 def _segment(cluster: Cluster, cable: Cable, half: int, subnet: IPv4Network) -> Segment | Finding:
@@ -189,4 +198,5 @@ def _segment(cluster: Cluster, cable: Cable, half: int, subnet: IPv4Network) -> 
     )
     kinds = (cluster.hosts[end.host].kind.mtu for end in ends)
     mtu = cluster.mtu if cluster.mtu is not None else min(kinds)
-    return Segment(cable.name, half, subnet, mtu, members, cable.switch)
+    nccl = all(cluster.hosts[end.host].ports[end.port].nccl for end in ends)
+    return Segment(cable.name, half, subnet, mtu, members, cable.switch, nccl)
