@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.errors import Unknown
-from orchestrator.facts.probe import TIMED_OUT, count, good, probe, reading, script
+from orchestrator.facts.probe import count, good, probe, reading, script
 from orchestrator.rdma.answers import Effort, Said
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
@@ -86,7 +86,6 @@ def left_of(lines: Iterable[str]) -> Left:
         else:
             words[key] = value
     before, after = (dict(map(_counter, many[one])) for one in ("before", "after"))
-    rc = count(words["rc"])
     return Left(
         run=words["run"],
         at=count(words["at"]),
@@ -94,7 +93,7 @@ def left_of(lines: Iterable[str]) -> Left:
         way=words["way"],
         effort=effort_of(words["effort"]),
         said=Said(
-            rc=None if rc in TIMED_OUT else rc,
+            rc=count(words["rc"]),
             out="\n".join([*many["out"], ""]),
             err="\n".join([*many["err"], ""]),
             argv=tuple(words["argv"].split()),

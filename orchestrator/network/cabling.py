@@ -27,6 +27,7 @@ class Cable:
     switch: str | None
     pinned: tuple[IPv4Network, ...] | None
     path: str  # where it stands in the inventory
+    expect_gbps: float | None = None
 
     @property
     def halves(self) -> int:
@@ -60,7 +61,7 @@ def _cable(cluster: Cluster, link: Link, path: str) -> Cable:
         End(ref.host, ref.port, cluster.hosts[ref.host].ports[ref.port].halves)
         for ref in sorted(link.ends, key=lambda ref: natural(str(ref)))
     )
-    return Cable(_name(link), ends, link.switch, link.subnets, path)
+    return Cable(_name(link), ends, link.switch, link.subnets, path, link.expect_gbps)
 
 
 def _name(link: Link) -> str:

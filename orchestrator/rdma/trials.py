@@ -178,7 +178,9 @@ def fingerprint(trial: Trial, world: World) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for member in (one for rail in trial.rails for one in (rail.client, rail.server)):
         facts, host = world[member.host], member.host
-        found[f"{host} kernel"] = facts.get(Identify()).kernel
+        identity = facts.get(Identify())
+        found[f"{host} kernel"] = identity.kernel
+        found[f"{host} boot"] = identity.boot_id
         netdev = facts.get(ReadNetwork()).netdevs.get(member.netdev)
         if netdev is not None:
             found[f"{host} {member.netdev} card"] = netdev.mac

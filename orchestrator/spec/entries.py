@@ -170,6 +170,7 @@ def _two_ends(ends: tuple[str, ...]) -> tuple[str, ...]:
     return ends
 
 
+EXPECT = "Gb/s that all halves together should carry, in place of the kind's number; less is degraded"
 Cable = Annotated[tuple[str, ...], AfterValidator(_two_ends)]
 
 
@@ -177,6 +178,7 @@ class SwitchLink(Strict):
     switch: Name
     ports: tuple[str, ...]
     subnets: tuple[str, ...] | None = None
+    expect_gbps: float | None = Field(default=None, gt=0, description=EXPECT)
 
     @field_validator("ports")
     @classmethod
@@ -189,6 +191,7 @@ class SwitchLink(Strict):
 class PinnedLink(Strict):
     ends: Cable
     subnets: tuple[str, ...] | None = None
+    expect_gbps: float | None = Field(default=None, gt=0, description=EXPECT)
 
 
 def _link_form(link: object) -> str:

@@ -89,7 +89,7 @@ class Going:
         age = world[host].get(Identify()).clock_epoch_s - left.at
         wanted, had = self.trial.effort, left.effort
         return (
-            -JUST_S <= age <= self.fresh_s
+            abs(age) <= self.fresh_s
             and (had.bytes, had.qps) == (wanted.bytes, wanted.qps)
             and had.seconds >= wanted.seconds
             and left.fingerprint == fingerprint(self.trial, world)
@@ -284,15 +284,17 @@ def steps_of(
     """The four steps of a trial, each needing the one before."""
     client, server = one.trial.client, one.trial.server
     at = f"fabric/{one.trial.name}"
-    told = one.reads(client=True)
-    serving: tuple[str, Query[Any]] = (server, one.job(client=False))
+    told = one.reads(client=True) | {(client, Identify())}
+    serving: frozenset[tuple[str, Query[Any]]] = frozenset(
+        {(server, one.job(client=False)), (server, Identify())}
+    )
     server_s, client_s = limits(one.trial)
     serve = Serve(
         id=f"{at}/serve",
         host=server,
         needs=needs,
         turns=turns,
-        reads=told | {serving},
+        reads=told | serving,
         going=one,
         **more,
     )
@@ -301,7 +303,7 @@ def steps_of(
         role="wait",
         host=server,
         needs=frozenset({serve.id}),
-        reads=told | {serving, (server, ReadAccepting(one.sudo[1]))},
+        reads=told | serving | {(server, ReadAccepting(one.sudo[1]))},
         patience=Patience(total=server_s + 60, stall=server_s + 60, poll=0.2),
         going=one,
         **more,
@@ -320,7 +322,7 @@ def steps_of(
         host=server,
         needs=frozenset({serve.id}),
         turns=frozenset({ask.id}),
-        reads=one.reads(client=False) | {serving},
+        reads=one.reads(client=False) | serving,
         patience=Patience(total=60, stall=60),
         going=one,
         **more,

@@ -1,0 +1,287 @@
+"""From what trials left on the hosts, and how the hosts are, to a verdict on every link. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.contracts import World
+from orchestrator.errors import OrchError
+from orchestrator.facts.answers import Netdev, PcieLink
+from orchestrator.facts.fabric_left import Left
+from orchestrator.facts.network import ReadNetwork
+from orchestrator.facts.pcie import ReadPcie
+from orchestrator.facts.rdma import ReadRdma
+from orchestrator.network.cabling import cables
+from orchestrator.network.topology import Fabric, Member
+from orchestrator.rdma import iperf, perftest
+from orchestrator.rdma.answers import (
+    End,
+    Expected,
+    Failure,
+    FabricVerdict,
+    Fingerprint,
+    Lane,
+    LinkVerdict,
+    Load,
+    Measured,
+    Said,
+    Test,
+    Way,
+)
+from orchestrator.rdma.condition import Condition, Pcie
+from orchestrator.rdma.diagnose import Material, judge
+from orchestrator.rdma.expect import Reach, expected
+from orchestrator.rdma.trials import Pair, Rail, Trial, address_of
+from orchestrator.spec.models import Cluster
+
+WORD = 4  # bytes that one of the port counters stands for
+NOTHING = Said(None, "", "")
+NO_RDMA = "no RDMA; TCP measured"
+LOADS: tuple[Load, ...] = ("alone", "together", "both-ways")
+BYTES = ("port_xmit_data", "port_rcv_data", "tx_bytes", "rx_bytes", "sent_pkts", "rcvd_pkts")
+Lefts = Callable[[Trial, bool], Sequence[Left | None]]  # what client (or server) left, a rail each
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What only a look after the tests tells of an end: (host, netdev) → the other answers, firewalls."""
+
+    ping: bool | None = None
+    ping_full: bool | None = None
+    firewall: tuple[str, ...] = ()
+
+
+def link_verdict(
+    cluster: Cluster,
+    fabric: Fabric,
+    pair: Pair,
+    trials: Sequence[Trial],
+    world: World,
+    lefts: Lefts,
+    seen: Mapping[tuple[str, str], Seen] | None = None,
+) -> LinkVerdict:
+    """How one link between two hosts is."""
+    tests: list[Test] = []
+    measured: dict[str, Measured] = {}
+    for trial in trials:
+        sides = lefts(trial, True), lefts(trial, False)
+        for test, client, server in zip(_tests(trial, world), *sides, strict=True):
+            tests.append(test)
+            measured[test.id] = measurement(test, client, server)
+    rails = trials[0].rails if len(trials[0].rails) > 1 else _rails(trials)
+    ways = {test.way for test in tests}
+    way: Way = "tcp" if "tcp" in ways else "rdma"
+    members = [member for rail in rails for member in (rail.client, rail.server)]
+    conditions = tuple(condition(one, world, (seen or {})) for one in members)
+    reaches = [
+        reach(cluster, fabric, pair.link, host, way, conditions)
+        for host in (pair.first, pair.second)
+    ]
+    return judge(
+        Material(
+            link=pair.link,
+            hosts=(pair.first, pair.second),
+            tests=tuple(tests),
+            measured=measured,
+            expected=expectations(way, reaches),
+            conditions=conditions,
+        )
+    )
+
+
+def expectations(way: Way, reaches: Sequence[Reach]) -> Mapping[Load, Expected]:
+    return {load: expected(way, load, reaches) for load in LOADS}
+
+
+def _rails(trials: Iterable[Trial]) -> tuple[Rail, ...]:
+    """All halves, from trials of one half each."""
+    found = {rail.half: rail for trial in trials for rail in trial.rails}
+    return tuple(found[half] for half in sorted(found))
+
+
+def _tests(trial: Trial, world: World) -> tuple[Test, ...]:
+    """What was to be run; with a host that can't be read, as the files have it."""
+    try:
+        return trial.tests(world)
+    except OrchError:
+        return tuple(
+            Test(
+                Lane(trial.link, rail.half, _unread(rail.client), _unread(rail.server)),
+                "rdma" if rail.client.rdma and rail.server.rdma else "tcp",
+                trial.metric,
+                trial.load,
+                trial.effort,
+                0,
+            )
+            for rail in trial.rails
+        )
+
+
+def _unread(member: Member) -> End:
+    address = str(member.interface.ip) if member.interface is not None else ""
+    return End(member.host, member.netdev, address, member.rdma)
+
+
+def measurement(test: Test, client: Left | None, server: Left | None) -> Measured:
+    """What both ends left, as one measurement; the counters of both beside the tool's own number."""
+    if client is None and server is None:
+        return Measured(test.id, failure=_unrun(test))
+    tool = perftest if test.way == "rdma" else iperf
+    told = tool.measured(
+        test,
+        client.said if client is not None else NOTHING,
+        server.said if server is not None else NOTHING,
+    )
+    sides = {test.lane.client: client, test.lane.server: server}
+    return replace(
+        told,
+        moved={end.host: moved(end, left) for end, left in sides.items()},
+        errors={
+            f"{end.host} {name}": by for end, left in sides.items() for name, by in errors(left)
+        },
+    )
+
+
+def _unrun(test: Test) -> Failure:
+    """Nobody ran it: the interfaces tell why."""
+    for end in (test.lane.client, test.lane.server):
+        if not end.address:
+            return Failure("wrong-address", f"{end.netdev} of {end.host} has not its address")
+    return Failure("not-run", "it was not run")
+
+
+def moved(end: End, left: Left | None) -> int | None:
+    """Bytes through an end: the device's port counters, else the netdev's (TCP, Soft-RoCE)."""
+    if left is None:
+        return None
+    if end.rdma is not None:
+        at = f"infiniband/{end.rdma}/ports/1/counters"
+        words = [left.moved(f"{at}/{name}") for name in ("port_xmit_data", "port_rcv_data")]
+        known = [one for one in words if one is not None]
+        if known:
+            return sum(known) * WORD
+    at = f"net/{end.netdev}/statistics"
+    each = [left.moved(f"{at}/{name}") for name in ("tx_bytes", "rx_bytes")]
+    there = [one for one in each if one is not None]
+    return sum(there) if there else None
+
+
+def errors(left: Left | None) -> Iterable[tuple[str, int]]:
+    """Counters of trouble that went up."""
+    for name in left.counters if left is not None else ():
+        short = name.rpartition("/")[2]
+        by = left.moved(name) if left is not None else None
+        if by and short not in BYTES:
+            yield short, by
+
+
+def condition(member: Member, world: World, seen: Mapping[tuple[str, str], Seen]) -> Condition:
+    """One end as its host shows it now; what can't be read stays unknown."""
+    looked = seen.get((member.host, member.netdev), Seen())
+    bare = Condition(
+        member.host,
+        member.netdev,
+        ping=looked.ping,
+        ping_full=looked.ping_full,
+        firewall=looked.firewall,
+    )
+    try:
+        netdev = world[member.host].get(ReadNetwork()).netdevs.get(member.netdev)
+    except OrchError:
+        return bare
+    if netdev is None:
+        return replace(bare, up=False)
+    return _with_device(_of_netdev(bare, member, netdev), member, netdev, world)
+
+
+def _of_netdev(bare: Condition, member: Member, netdev: Netdev) -> Condition:
+    return replace(
+        bare,
+        up=netdev.up,
+        carrier=netdev.carrier,
+        speed_mbps=netdev.speed_mbps,
+        mtu=netdev.mtu,
+        address=address_of(member, netdev),
+    )
+
+
+def _with_device(found: Condition, member: Member, netdev: Netdev, world: World) -> Condition:
+    facts = world[member.host]
+    try:
+        pcie = facts.get(ReadPcie()).get(netdev.name)
+        devices = [one for one in facts.get(ReadRdma()).devices if one.netdev == netdev.name]
+    except OrchError:
+        return found
+    found = replace(found, pcie=_pcie(pcie))
+    if not devices:
+        return found
+    device = devices[0]
+    return replace(
+        found,
+        rdma=device.name,
+        soft=not device.firmware,
+        active_mtu=device.active_mtu,
+        link_layer=device.link_layer,
+        firmware=device.firmware or None,
+        gids=device.gids,
+    )
+
+
+def _pcie(link: PcieLink | None) -> Pcie | None:
+    if link is None:
+        return None
+    return Pcie(link.speed_gts, link.width, link.max_speed_gts, link.max_width)
+
+
+def reach(
+    cluster: Cluster,
+    fabric: Fabric,
+    link: str,
+    host: str,
+    way: Way,
+    conditions: Sequence[Condition],
+) -> Reach:
+    """What one end should be able to: the inventory's number for the link, else the kind's and the hardware's."""
+    spec = cluster.hosts[host]
+    cable = next(one for one in cables(cluster)[0] if one.name == link)
+    end = next(one for one in cable.ends if one.host == host)
+    mine = [one for one in conditions if one.host == host]
+    widths = [one.pcie.max_gbps for one in mine if one.pcie is not None]
+    known = [one for one in widths if one is not None]
+    halves = sum(1 for one in fabric.segments if one.link == link and host in one.hosts)
+    soft = any(one.soft for one in mine)
+    base = Reach(
+        host=host,
+        kind=spec.kind.name,
+        gbps=None if spec.kind.logical_gpus else spec.ports[end.port].gbps,
+        halves=halves,
+        pcie_gbps=min(known) if known else None,
+        half_gbps=spec.kind.expect_half_gbps,
+        port_gbps=spec.kind.expect_port_gbps,
+        relative="what Soft-RoCE can" if soft else "",
+    )
+    if cable.expect_gbps is None:
+        return base
+    total = cable.expect_gbps
+    return replace(
+        base, half_gbps=total / halves, port_gbps=total, tcp_gbps=total, relative="the inventory"
+    )
+
+
+def fabric_verdict(
+    at: float,
+    run: str,
+    links: Sequence[LinkVerdict],
+    stands: Mapping[str, str],
+    notes: Sequence[str] = (),
+) -> FabricVerdict:
+    """All links of a run; boots are no part of what it stands on in the long run."""
+    parts = {name: value for name, value in stands.items() if not name.endswith(" boot")}
+    told = list(notes)
+    if links and all(one.way == "tcp" for one in links):
+        told.insert(0, NO_RDMA)
+    elif any(one.way == "tcp" for one in links):
+        named = ", ".join(sorted({one.link for one in links if one.way == "tcp"}))
+        told.insert(0, f"{NO_RDMA} on {named}")
+    return FabricVerdict(at, run, tuple(links), Fingerprint(parts), tuple(told))
