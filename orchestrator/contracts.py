@@ -94,6 +94,10 @@ class Step(ABC):
     def apply(self, change: Change, world: World) -> Script:
         raise NotImplementedError(self.id)
 
+    def remark(self, world: World) -> str:
+        """What is worth a word although the step passed; "": nothing. It ends up in the journal."""
+        return ""
+
 
 @dataclass(frozen=True)
 class Plan:

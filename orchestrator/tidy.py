@@ -58,3 +58,14 @@ def telling(lines: Iterable[str], count: int) -> list[str]:
             continue
         kept.append(line)
     return kept[-count:]
+
+
+# colours, cursor moves and titles that a program on a host wrote, then any other control character
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x09\x0b-\x1f\x7f-\x9f]"
+)
+
+
+def printable(text: str) -> str:
+    """Text from hosts without what would move a terminal's cursor; line ends stay."""
+    return _CONTROL.sub(lambda found: " " if len(found[0]) == 1 else "", text)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.table import Cell, table
 from orchestrator.errors import FilesWrong
+from orchestrator.table import Cell, table
 
 if TYPE_CHECKING:
     from orchestrator.spec.models import Deployment, Finding, Host

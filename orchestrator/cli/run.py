@@ -36,12 +36,12 @@ def run(site: Site, playbook: str, dry_run: bool, undo: bool) -> None:
 
 def listing(folder: Path) -> Iterator[str]:
     """Playbooks here and in orch, and the words that a stage of one may say."""
-    from orchestrator.cli.table import table
     from orchestrator.data import label
     from orchestrator.data import listing as files
     from orchestrator.plan.predicates import PREDICATES
     from orchestrator.plan.stages import stage_builders
     from orchestrator.run.retry import POLICIES
+    from orchestrator.table import table
 
     books = files("playbooks", folder, ".yaml")
     rows = [[name.removesuffix(".yaml"), label(path, folder)] for name, path in books.items()]

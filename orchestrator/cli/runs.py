@@ -11,10 +11,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from orchestrator.cli.table import Cell, table
 from orchestrator.run.journal import Run, find_run, list_runs, read_run, runs_folder
 from orchestrator.run.record import Hop, Record, StepRecord, critical_path, span
 from orchestrator.run.summary import failure_lines
+from orchestrator.table import Cell, table
 
 VERSION = 1  # of the JSON forms, docs/json.md
 SHORT = 0.1  # seconds; quicker steps of a critical path share a line

@@ -10,7 +10,6 @@ from dataclasses import asdict
 import click
 
 from orchestrator.cli.options import Site, cluster_options
-from orchestrator.cli.table import Cell, table
 from orchestrator.errors import OrchError
 from orchestrator.hosts.reader import read
 from orchestrator.observe.status import (
@@ -27,6 +26,7 @@ from orchestrator.observe.status import (
 from orchestrator.run.record import span
 from orchestrator.spec.models import Deployment
 from orchestrator.steps.answer import completion
+from orchestrator.table import Cell, table
 
 VERSION = 1  # of the JSON form, docs/json.md
 COLOURS = {

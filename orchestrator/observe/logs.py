@@ -10,9 +10,9 @@ from datetime import datetime
 from orchestrator.contracts import Hosts
 from orchestrator.errors import OrchError
 from orchestrator.hosts.pool import in_parallel
-from orchestrator.run.record import printable
 from orchestrator.runtimes import runtime
 from orchestrator.script import Result
+from orchestrator.tidy import printable
 
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?(.*)\Z", re.S)
 

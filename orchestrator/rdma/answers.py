@@ -11,7 +11,9 @@ from typing import Literal
 
 Way = Literal["rdma", "tcp"]  # ib_write_bw, or iperf3 where there is no RDMA device
 Metric = Literal["bandwidth", "latency"]
-Load = Literal["alone", "together", "both-ways"]  # one half; all halves of the link at once; both directions of one
+Load = Literal[
+    "alone", "together", "both-ways"
+]  # one half; all halves of the link at once; both directions of one
 State = Literal["healthy", "degraded", "failed", "unknown"]
 WORST_FIRST: tuple[State, ...] = ("failed", "unknown", "degraded", "healthy")
 
@@ -109,8 +111,12 @@ class Measured:
     latency_us: float | None = None  # average
     iterations: int | None = None
     claimed_bytes: int | None = None  # what the tool says that it moved, at least; each way
-    moved: Mapping[str, int | None] = field(default_factory=dict)  # host → bytes by that end's counters; None: unknown
-    errors: Mapping[str, int] = field(default_factory=dict)  # "spark-1 out_of_sequence" → by how much it went up
+    moved: Mapping[str, int | None] = field(
+        default_factory=dict
+    )  # host → bytes by that end's counters; None: unknown
+    errors: Mapping[str, int] = field(
+        default_factory=dict
+    )  # "spark-1 out_of_sequence" → by how much it went up
     failure: Failure | None = None
     tool: str = ""  # "ib_write_bw 6.06", "iperf3 3.12"
     mtu: int | None = None  # RoCE MTU that the tool says it used
@@ -161,12 +167,21 @@ class LinkVerdict:
     latency_us: float | None = None
     reasons: tuple[Reason, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Of this link alone, in every run the same: a switch's cable is one link for each pair of hosts."""
+        if all(f"{host}." in self.link for host in self.hosts):
+            return self.link
+        return f"{self.link}/{'+'.join(sorted(self.hosts))}"
+
 
 @dataclass(frozen=True)
 class Fingerprint:
     """What a measurement stands on: when any of it differs, an old verdict no longer holds."""
 
-    parts: Mapping[str, str]  # "spark-1 firmware" → "28.45.4028"; firmware, driver, kernel, MTU, cable, tool version
+    parts: Mapping[
+        str, str
+    ]  # "spark-1 firmware" → "28.45.4028"; firmware, driver, kernel, MTU, cable, tool version
 
     def differences(self, other: Fingerprint) -> tuple[str, ...]:
         """What differs, for people: 'spark-1 kernel: 6.11 → 6.14'."""

@@ -126,6 +126,8 @@ class Executor:
             self._bus.skipped(step, "nothing that needs it changes", needed=False)
         else:
             self._bus.done(step, changed=state == "changed")
+            if remark := step.remark(self._world):
+                self._bus.note(remark, host=step.host, severity="warning")
         return state
 
     def _lost(self, step: Step) -> list[str]:

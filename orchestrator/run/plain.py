@@ -8,8 +8,9 @@ from rich.console import Console
 
 from orchestrator.contracts import Event
 from orchestrator.run.events import Kind
-from orchestrator.run.record import Record, printable, span
+from orchestrator.run.record import Record, span
 from orchestrator.run.summary import summary
+from orchestrator.tidy import printable
 
 QUIET = frozenset((Kind.STEP_WAITING, Kind.STEP_LOG, Kind.RUN_DONE))
 WORDS = {

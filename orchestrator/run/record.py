@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from orchestrator.contracts import Event
 from orchestrator.run.events import Kind, redact_all
-from orchestrator.tidy import tidy
+from orchestrator.tidy import printable, tidy
 
 State = Literal[
     "pending",
@@ -25,17 +24,6 @@ State = Literal[
 ENDED: frozenset[State] = frozenset(
     ("changed", "unchanged", "failed", "refused", "skipped", "pruned")
 )
-
-
-# colours, cursor moves and titles that a program on a host wrote, then any other control character
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x09\x0b-\x1f\x7f-\x9f]"
-)
-
-
-def printable(text: str) -> str:
-    """Text from hosts without what would move a terminal's cursor; line ends stay."""
-    return _CONTROL.sub(lambda found: " " if len(found[0]) == 1 else "", text)
 
 
 @dataclass

@@ -18,6 +18,7 @@ PURE = (
     "runtimes",
     "ranks",
     "plan",
+    "rdma",
     "knowledge",
     "flags",
     "rdma",

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 from orchestrator.cli import VERBS, root
 from orchestrator.cli.completion import HOW, completion
 from orchestrator.cli.runs import runs
-from orchestrator.cli.table import table
 from orchestrator.errors import FilesWrong
 from orchestrator.run.journal import Journal, runs_folder
+from orchestrator.table import table
 from tests.synthetic import Story
 
 
