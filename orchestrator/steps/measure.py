@@ -16,6 +16,7 @@ from orchestrator.facts.fabric_left import Left, ReadLeft
 from orchestrator.facts.identity import Identify
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.packages import ReadPackages
+from orchestrator.facts.pcie import ReadPcie
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.facts.tools import ReadTools
 from orchestrator.network.topology import Fabric, plan_fabric
@@ -46,8 +47,15 @@ TOOL: Mapping[Way, tuple[str, str]] = {
     "rdma": ("ib_write_bw", "perftest"),
     "tcp": ("iperf3", "iperf3"),
 }
-FACTS: tuple[Query[Any], ...] = (ReadNetwork(), ReadRdma(), Identify(), TOOL_VERSIONS)
+FACTS: tuple[Query[Any], ...] = (
+    ReadNetwork(),
+    ReadRdma(),
+    ReadPcie(),
+    Identify(),
+    TOOL_VERSIONS,
+)
 TOOLS = ReadTools(("ib_write_bw", "iperf3", "ss"))
+Reads = frozenset[tuple[str, Query[Any]]]
 
 
 def limits(trial: Trial) -> tuple[int, int]:
@@ -68,7 +76,7 @@ class Going:
     def read(self, rail: Rail, client: bool) -> ReadLeft:
         return ReadLeft(self.trial.key(rail), self.sudo[0 if client else 1])
 
-    def reads(self, client: bool) -> frozenset[tuple[str, Query[Any]]]:
+    def reads(self, client: bool) -> Reads:
         host = self.trial.client if client else self.trial.server
         return frozenset((host, self.read(rail, client)) for rail in self.trial.rails)
 
@@ -76,12 +84,17 @@ class Going:
         what = "fabric-ask" if client else "fabric-serve"
         return Job(job_name(what, self.trial.name, self.run), sudo=self.sudo[0 if client else 1])
 
-    def left(self, world: World, client: bool) -> list[Left] | None:
-        """What its client (or server) left, if it is of this run, or fresh; None: it is to be measured."""
+    def found(self, world: World, client: bool) -> list[Left | None]:
+        """What its client (or server) left for each half, where it is of this run, or fresh."""
         host = self.trial.client if client else self.trial.server
         found = [world[host].get(self.read(rail, client)) for rail in self.trial.rails]
-        whole = [one for one in found if one is not None and self._holds(one, world, host)]
-        return whole if len(whole) == len(self.trial.rails) else None
+        return [
+            one if one is not None and self._holds(one, world, host) else None for one in found
+        ]
+
+    def measured(self, world: World) -> bool:
+        """Whether the client has left all that it is to leave."""
+        return None not in self.found(world, client=True)
 
     def _holds(self, left: Left, world: World, host: str) -> bool:
         if self.run:
@@ -101,6 +114,8 @@ class Going:
             for end in (test.lane.client, test.lane.server):
                 if not end.address:
                     return f"{end.netdev} of {end.host} has no address"
+                if not world[end.host].get(TOOLS)[TOOL[test.way][0]]:
+                    return f"{end.host} has no {TOOL[test.way][0]}"
         return ""
 
 
@@ -116,7 +131,7 @@ class GoingStep(Step):
 
     def over(self, world: World) -> bool:
         """There is a result, or can't be one."""
-        return bool(self.going.blocked(world)) or self.going.left(world, client=True) is not None
+        return bool(self.going.blocked(world)) or self.going.measured(world)
 
     def parts(self, world: World, client: bool) -> list[Part]:
         stands = fingerprint(self.trial, world)
@@ -279,13 +294,18 @@ def going(cluster: Cluster, trial: Trial, run: str, fresh_s: float = 0.0) -> Goi
 
 
 def steps_of(
-    one: Going, needs: frozenset[str], turns: frozenset[str], **more: Any
+    one: Going,
+    needs: frozenset[str],
+    turns: frozenset[str],
+    prefix: str = "fabric",
+    facts: Reads = frozenset(),
+    **more: Any,
 ) -> tuple[Step, ...]:
-    """The four steps of a trial, each needing the one before."""
+    """The four steps of a trial, each needing the one before. `facts`: what the first of them reads anew."""
     client, server = one.trial.client, one.trial.server
-    at = f"fabric/{one.trial.name}"
+    at = f"{prefix}/{one.trial.name}"
     told = one.reads(client=True) | {(client, Identify())}
-    serving: frozenset[tuple[str, Query[Any]]] = frozenset(
+    serving: Reads = frozenset(
         {(server, one.job(client=False)), (server, Identify())}
     )
     server_s, client_s = limits(one.trial)
@@ -294,7 +314,7 @@ def steps_of(
         host=server,
         needs=needs,
         turns=turns,
-        reads=told | serving,
+        reads=told | serving | facts,
         going=one,
         **more,
     )
