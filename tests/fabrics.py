@@ -94,10 +94,8 @@ def link(
     name = name or f"{first}.{ports[0]}~{second}.{ports[1]}"
     lanes = []
     share = Expected(92.0, HALF.why, 85.0, 5.0)
-    for rates, source, target, a, b in (
-        (there, first, second, *ports),
-        (back, second, first, *reversed(ports)),
-    ):
+    ways = ((there, first, second, ports), (back, second, first, ports[::-1]))
+    for rates, source, target, (a, b) in ways:
         for half in range(len(rates.halves)):
             at = Lane(name, half, end(source, half, a), end(target, half, b))
             lanes.append(lane(at, "alone", rates.halves[half], HALF, rates, way))
@@ -164,3 +162,25 @@ def unknown() -> FabricVerdict:
     nothing = Expected(None, "kind gpu-host says nothing of its ports")
     lanes = tuple(replace(each, state="unknown", expected=nothing) for each in one.lanes)
     return fabric(replace(one, state="unknown", expected=nothing, lanes=lanes))
+
+
+def earlier(verdict: FabricVerdict, count: int = 12) -> list[FabricVerdict]:
+    """So many runs before it, a day apart: all links good, then a kernel changes and one gets slow."""
+    runs = []
+    for number in range(count):
+        links = tuple(
+            link(*one.hosts, name=one.link, there=_worn(number, number % 3))
+            if number < count - 4
+            else one
+            for one in verdict.links
+        )
+        run = fabric(*links, run=f"20251220T120000-{number:04x}", at=START - (count - number) * DAY)
+        if number >= count - 4:
+            parts = {**run.fingerprint.parts, "spark-3 kernel": "6.14"}
+            run = replace(run, fingerprint=Fingerprint(parts))
+        runs.append(run)
+    return runs
+
+
+def _worn(number: int, wobble: int) -> Rates:
+    return Rates(together=(93.2 - 0.3 * wobble, 93.1 - 0.2 * (number % 2)))

@@ -137,9 +137,9 @@ def _why(link: LinkVerdict, width: int) -> Iterator[str]:
             yield from _wrapped("  seen   ", reason.evidence, width)
         if lanes:
             yield from _wrapped("  where  ", _where(lanes), width)
-    for why, lanes in unexplained(link).items():
+    for why, tests in unexplained(link).items():
         yield from _wrapped("  tool   ", why, width)
-        yield from _wrapped("  where  ", _where(lanes), width)
+        yield from _wrapped("  where  ", _where(tests), width)
     if not told and link.state != "healthy":
         yield from _wrapped("  cause  ", no_cause(link), width)
 
