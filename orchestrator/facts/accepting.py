@@ -9,7 +9,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.facts.probe import count, json_of, listed, mapping, probe, reading, script, sections
+from orchestrator.facts.probe import (
+    count,
+    json_of,
+    listed,
+    mapping,
+    probe,
+    reading,
+    script,
+    sections,
+)
 from orchestrator.script import Result, Script, sh
 
 BODY = sh(

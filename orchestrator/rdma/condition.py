@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-LANE_GBPS = {2.5: 2.0, 5.0: 4.0, 8.0: 7.877, 16.0: 15.754, 32.0: 31.508, 64.0: 60.5}  # by GT/s; coding taken off
+LANE_GBPS = {
+    2.5: 2.0,
+    5.0: 4.0,
+    8.0: 7.877,
+    16.0: 15.754,
+    32.0: 31.508,
+    64.0: 60.5,
+}  # by GT/s; coding taken off
 
 
 @dataclass(frozen=True)
@@ -46,10 +53,14 @@ class Condition:
     firmware: str | None = None
     address: str | None = None  # IPv4 without prefix
     gids: tuple[tuple[int, str, str], ...] | None = None  # as facts.answers.RdmaDevice has them
-    errors: Mapping[str, int] = field(default_factory=dict)  # error counters that went up meanwhile, by how much
+    errors: Mapping[str, int] = field(
+        default_factory=dict
+    )  # error counters that went up meanwhile, by how much
     ping: bool | None = None  # the other end answers
     ping_full: bool | None = None  # it answers in packets of the full MTU that may not be cut
-    firewall: tuple[str, ...] = ()  # what may be in the way: "ufw is active", "nft drops udp dport 4791"
+    firewall: tuple[
+        str, ...
+    ] = ()  # what may be in the way: "ufw is active", "nft drops udp dport 4791"
 
 
 def _carries(gts: float | None, width: int | None) -> float | None:

@@ -16,11 +16,15 @@ class Reach:
     kind: str
     gbps: float | None  # of the cable, as the inventory or kind says; None: nothing can be said
     halves: int  # of the port that are in this link
-    pcie_gbps: float | None = None  # of one half, at its full width (Pcie.max_gbps); None: not known
+    pcie_gbps: float | None = (
+        None  # of one half, at its full width (Pcie.max_gbps); None: not known
+    )
     half_gbps: float | None = None  # the kind's numbers: healthy from here on
     port_gbps: float | None = None
     tcp_gbps: float | None = None
-    share: float = 0.85  # of min(cable, PCIe), where that is less than the kind's number or there is none
+    share: float = (
+        0.85  # of min(cable, PCIe), where that is less than the kind's number or there is none
+    )
     failed_share: float = 2 / 3  # of what is healthy: below is failed
     relative: str = ""  # "what Soft-RoCE can": then the kind's numbers stand alone
 

@@ -139,8 +139,8 @@ def _joined(hosts: list[str], all_pairs: bool) -> Iterable[tuple[str, str]]:
     return [*pairwise(hosts), (hosts[-1], hosts[0])]
 
 
-def trials(fabric: Fabric, pair: Pair, effort: Effort) -> tuple[Trial, ...]:
-    """All trials of a pair, in the order in which they run."""
+def trials(fabric: Fabric, pair: Pair, effort: Effort, soak: bool = False) -> tuple[Trial, ...]:
+    """All trials of a pair, in the order in which they run; a soak is all halves at once, and no more."""
     segments = [
         one
         for one in fabric.segments
@@ -148,6 +148,8 @@ def trials(fabric: Fabric, pair: Pair, effort: Effort) -> tuple[Trial, ...]:
     ]
     there = tuple(_rail(one, pair.first, pair.second) for one in segments)
     back = tuple(_rail(one, pair.second, pair.first) for one in segments)
+    if soak:
+        return (Trial(pair.link, there, "bandwidth", "together" if there[1:] else "alone", effort),)
     return tuple(_of_pair(pair.link, there, back, effort))
 
 

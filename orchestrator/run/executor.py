@@ -80,7 +80,9 @@ class Executor:
 
     def run(self) -> Outcome:
         """Walk the graph until every step has an outcome. Never raises for a step's failure."""
-        waiting = {one: {*step.needs, *step.order, *step.turns} for one, step in self._steps.items()}
+        waiting = {
+            one: {*step.needs, *step.order, *step.turns} for one, step in self._steps.items()
+        }
         followers: dict[str, list[str]] = {one: [] for one in self._steps}
         for one, before in waiting.items():
             for first in before:

@@ -29,7 +29,9 @@ from orchestrator.steps.measure import (
     turns_of,
 )
 
-FRESH_S = 24 * 3600.0  # a result of a full or a quick run; a boot, a new kernel or firmware end it before
+FRESH_S = (
+    24 * 3600.0
+)  # a result of a full or a quick run; a boot, a new kernel or firmware end it before
 REFUSES: Mapping[str | None, frozenset[State]] = {
     "required": frozenset(("failed", "degraded", "unknown")),
     None: frozenset(("failed",)),

@@ -88,9 +88,7 @@ class Going:
         """What its client (or server) left for each half, where it is of this run, or fresh."""
         host = self.trial.client if client else self.trial.server
         found = [world[host].get(self.read(rail, client)) for rail in self.trial.rails]
-        return [
-            one if one is not None and self._holds(one, world, host) else None for one in found
-        ]
+        return [one if one is not None and self._holds(one, world, host) else None for one in found]
 
     def measured(self, world: World) -> bool:
         """Whether the client has left all that it is to leave."""
@@ -197,7 +195,10 @@ class Heard(GoingStep):
         return ReadAccepting(self.going.sudo[1])
 
     def check(self, world: World) -> Change | None:
-        if self.over(world) or world[self.host].get(self.going.job(client=False)).state != "running":
+        if (
+            self.over(world)
+            or world[self.host].get(self.going.job(client=False)).state != "running"
+        ):
             return None
         heard = {port for _, port in world[self.host].get(self.accepting)}
         missing = [str(one.port) for one in self.trial.tests(world) if one.port not in heard]
@@ -270,7 +271,9 @@ class ToolsThere(Step):
             return None
         manager = facts.get(ReadPackages(("rdma-core",))).manager or "apt"
         names = " ".join(names_for(manager, tuple(package for _, package in missing)))
-        typed = {"apt": "apt-get install -y", "pacman": "pacman -S"}.get(manager, f"{manager} install -y")
+        typed = {"apt": "apt-get install -y", "pacman": "pacman -S"}.get(
+            manager, f"{manager} install -y"
+        )
         raise Refused(
             f"{self.host} has no {', '.join(tool for tool, _ in missing)}",
             host=self.host,
@@ -305,9 +308,7 @@ def steps_of(
     client, server = one.trial.client, one.trial.server
     at = f"{prefix}/{one.trial.name}"
     told = one.reads(client=True) | {(client, Identify())}
-    serving: Reads = frozenset(
-        {(server, one.job(client=False)), (server, Identify())}
-    )
+    serving: Reads = frozenset({(server, one.job(client=False)), (server, Identify())})
     server_s, client_s = limits(one.trial)
     serve = Serve(
         id=f"{at}/serve",
@@ -374,9 +375,11 @@ class Wanted:
     links: frozenset[str] | None = None
     all_pairs: bool = False
     effort: Effort = field(default=FULL)
+    soak: bool = False
 
     @staticmethod
     def of(options: Mapping[str, Any]) -> Wanted:
+        """From a playbook's `with:`, or from the command line."""
         known = {name: options[name] for name in Wanted.__dataclass_fields__ if name in options}
         if isinstance(known.get("effort"), Mapping):
             known["effort"] = Effort(**known["effort"])
@@ -399,7 +402,7 @@ def measure_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step
         turns = frozenset().union(*(last[one] for one in before))
         needs = frozenset(f"{host}/fabric-tools" for host in (pair.first, pair.second))
         ids: set[str] = set()
-        for trial in trials(fabric, pair, wanted.effort):
+        for trial in trials(fabric, pair, wanted.effort, wanted.soak):
             four = steps_of(going(cluster, trial, wanted.run), needs, turns, serves=frozenset())
             yield from four
             ids.update(step.id for step in four)

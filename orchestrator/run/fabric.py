@@ -1,0 +1,137 @@
+"""After a measurement: what it left, and how the interfaces of what is not healthy look now, as a verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.errors import OrchError
+from orchestrator.facts.fabric_left import Left
+from orchestrator.facts.firewall import ReadFirewall
+from orchestrator.facts.ping import Ping
+from orchestrator.network.topology import Fabric, plan_fabric
+from orchestrator.rdma.answers import FabricVerdict, LinkVerdict
+from orchestrator.rdma.trials import Pair, Rail, Trial, fingerprint, trials
+from orchestrator.rdma.verdict import Seen, fabric_verdict, link_verdict
+from orchestrator.run.world import LiveWorld, Reads
+from orchestrator.spec.models import Cluster
+from orchestrator.steps.measure import FACTS, Going, Wanted, going
+
+SMALL = 576  # a packet of this fits everywhere
+Spots = Mapping[tuple[str, str], Seen]
+
+
+@dataclass(frozen=True)
+class Fabrics:
+    """What was wanted, and the world in which it was measured."""
+
+    cluster: Cluster
+    wanted: Wanted
+    world: LiveWorld
+
+    @property
+    def fabric(self) -> Fabric:
+        return plan_fabric(self.cluster)
+
+    def trials(self, pair: Pair) -> tuple[Trial, ...]:
+        return trials(self.fabric, pair, self.wanted.effort, self.wanted.soak)
+
+    def going(self, trial: Trial) -> Going:
+        return going(self.cluster, trial, self.wanted.run)
+
+    def verdict(self, notes: Sequence[str] = ()) -> FabricVerdict:
+        """All links; those that are not healthy are looked at once more for the cause."""
+        chosen = self.wanted.pairs(self.fabric)
+        self.world.read(self._lefts(chosen))
+        links = {pair: self.link(pair, {}) for pair in chosen}
+        sick = [pair for pair, found in links.items() if found.state != "healthy"]
+        if sick:
+            seen = self._look(sick)
+            links |= {pair: self.link(pair, seen) for pair in sick}
+        stands: dict[str, str] = {}
+        for pair in chosen:
+            stands |= self._stands(pair)
+        run = self.wanted.run
+        return fabric_verdict(time.time(), run, list(links.values()), stands, notes)
+
+    def link(self, pair: Pair, seen: Spots) -> LinkVerdict:
+        return link_verdict(
+            self.cluster, self.fabric, pair, self.trials(pair), self.world, self._left, seen
+        )
+
+    def _left(self, trial: Trial, client: bool) -> Sequence[Left | None]:
+        """What one end left; of a host that can't be read, nothing."""
+        try:
+            return self.going(trial).found(self.world, client)
+        except OrchError:
+            return [None] * len(trial.rails)
+
+    def _stands(self, pair: Pair) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for trial in self.trials(pair):
+            try:
+                found |= fingerprint(trial, self.world)
+            except OrchError:
+                continue
+        return found
+
+    def _lefts(self, chosen: Sequence[Pair]) -> Reads:
+        """Results that no step has read: of pairs that were cut short."""
+        reads = {
+            read
+            for pair in chosen
+            for trial in self.trials(pair)
+            for client in (True, False)
+            for read in self.going(trial).reads(client)
+        }
+        return frozenset(one for one in reads if not self.world.known(frozenset({one})))
+
+    def _look(self, sick: Sequence[Pair]) -> Spots:
+        """Pings and firewalls, and the interfaces anew: one script a host."""
+        rails = {rail for pair in sick for trial in self.trials(pair) for rail in trial.rails}
+        asked = {spot: pings for rail in rails for spot, pings in self._pings(rail).items()}
+        reads = {(host, query) for (host, _), pings in asked.items() for query in pings}
+        for host in {host for host, _ in asked} | {host for pair in sick for host in pair_of(pair)}:
+            reads.add((host, self._firewall(host)))
+            reads |= {(host, query) for query in FACTS}
+        self.world.read(frozenset(reads))
+        return {spot: self._seen(spot, pings) for spot, pings in asked.items()}
+
+    def _firewall(self, host: str) -> ReadFirewall:
+        return ReadFirewall(self.cluster.hosts[host].become != "never")
+
+    def _pings(self, rail: Rail) -> Mapping[tuple[str, str], tuple[Ping, Ping]]:
+        """(host, netdev) → small and full packets to the other end, where its address is known."""
+        found = {}
+        for one, other in ((rail.client, rail.server), (rail.server, rail.client)):
+            if other.interface is not None:
+                mtu = min(
+                    segment.mtu
+                    for segment, member in self.fabric.of_host(one.host)
+                    if member == one
+                )
+                there = (str(other.interface.ip),)
+                found[one.host, one.netdev] = (
+                    Ping(one.netdev, SMALL, there),
+                    Ping(one.netdev, mtu, there),
+                )
+        return found
+
+    def _seen(self, spot: tuple[str, str], pings: tuple[Ping, Ping]) -> Seen:
+        small, full = (self._answers(spot[0], ping) for ping in pings)
+        try:
+            firewall = self.world[spot[0]].get(self._firewall(spot[0]))
+        except OrchError:
+            firewall = ()
+        return Seen(small, full, firewall)
+
+    def _answers(self, host: str, ping: Ping) -> bool | None:
+        try:
+            return not any(self.world[host].get(ping).values())
+        except OrchError:
+            return None
+
+
+def pair_of(pair: Pair) -> tuple[str, str]:
+    return pair.first, pair.second
