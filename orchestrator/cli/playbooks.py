@@ -46,7 +46,7 @@ def with_options(playbook: PlaybookFile, options: Mapping[str, Mapping[str, Any]
     """The playbook with what the command line says put over the `with:` of its stages."""
     stages = tuple(
         entry.model_copy(update={"with_": {**entry.with_, **options[entry.stage]}})
-        if entry.stage in options
+        if entry.stage is not None and entry.stage in options
         else entry
         for entry in playbook.stages
     )

@@ -164,7 +164,7 @@ def _remember(verdict: FabricVerdict) -> tuple[list[str], dict[str, Sequence[Pas
     history = FabricHistory()
     try:
         history.record(verdict)
-        pasts = {link.name: history.trend(link.name) for link in verdict.links}
+        pasts: dict[str, Sequence[Past]] = {link.name: history.trend(link.name) for link in verdict.links}
     except OrchError as error:
         return [str(error)], {}
     return history.notes, pasts
@@ -193,9 +193,16 @@ def _show(
             click.echo(line)
 
 
+def past_document(pasts: Mapping[str, Sequence[Past]]) -> dict[str, Any]:
+    """What `--history --json` prints; docs/json.md describes it."""
+    from dataclasses import asdict
+
+    links = {name: [asdict(one) for one in points] for name, points in pasts.items()}
+    return {"version": 1, "links": links}
+
+
 def _history(site: Site) -> None:
     from orchestrator.observe.fabric_history import FabricHistory
-    from orchestrator.rdma.form import past_form
     from orchestrator.rdma.trend import history
 
     kept = FabricHistory()
@@ -203,7 +210,7 @@ def _history(site: Site) -> None:
     for note in kept.notes:
         click.echo(f"note: {note}", err=True)
     if site.json:
-        click.echo(json.dumps(past_form(pasts), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(past_document(pasts), indent=2, ensure_ascii=False))
         return
     for line in history(pasts):
         click.echo(line)

@@ -12,6 +12,7 @@ from orchestrator.facts.fabric_left import Left
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.pcie import ReadPcie
 from orchestrator.facts.rdma import ReadRdma
+from orchestrator.facts.rdma_counters import ERRORS
 from orchestrator.network.cabling import cables
 from orchestrator.network.topology import Fabric, Member
 from orchestrator.rdma import iperf, perftest
@@ -39,7 +40,7 @@ WORD = 4  # bytes that one of the port counters stands for
 NOTHING = Said(None, "", "")
 NO_RDMA = "no RDMA; TCP measured"
 LOADS: tuple[Load, ...] = ("alone", "together", "both-ways")
-BYTES = ("port_xmit_data", "port_rcv_data", "tx_bytes", "rx_bytes", "sent_pkts", "rcvd_pkts")
+NETDEV_ERRORS = frozenset(("rx_dropped", "tx_dropped", "rx_errors", "tx_errors"))
 Lefts = Callable[[Trial, bool], Sequence[Left | None]]  # what client (or server) left, a rail each
 
 
@@ -172,7 +173,7 @@ def errors(left: Left | None) -> Iterable[tuple[str, int]]:
     for name in left.counters if left is not None else ():
         short = name.rpartition("/")[2]
         by = left.moved(name) if left is not None else None
-        if by and short not in BYTES:
+        if by and (short in ERRORS or short in NETDEV_ERRORS):
             yield short, by
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from orchestrator.contracts import Query
 from orchestrator.errors import OrchError
 from orchestrator.facts.fabric_left import Left
 from orchestrator.facts.firewall import ReadFirewall
@@ -91,7 +93,9 @@ class Fabrics:
         """Pings and firewalls, and the interfaces anew: one script a host."""
         rails = {rail for pair in sick for trial in self.trials(pair) for rail in trial.rails}
         asked = {spot: pings for rail in rails for spot, pings in self._pings(rail).items()}
-        reads = {(host, query) for (host, _), pings in asked.items() for query in pings}
+        reads: set[tuple[str, Query[Any]]] = {
+            (host, query) for (host, _), pings in asked.items() for query in pings
+        }
         for host in {host for host, _ in asked} | {host for pair in sick for host in pair_of(pair)}:
             reads.add((host, self._firewall(host)))
             reads |= {(host, query) for query in FACTS}

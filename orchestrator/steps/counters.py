@@ -13,6 +13,7 @@ from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.moved import ReadMoved, counters
 from orchestrator.network.environment import environment_reads, rank_devices
+from orchestrator.rdma.live import LEAST_BYTES
 from orchestrator.script import Command, Raw, Script, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, container_reads, found
@@ -20,8 +21,13 @@ from orchestrator.steps.warmup import asking, key
 
 FOLDER = ".cache/orch/moved"
 PROMPT = 200  # tokens: enough that every layer's activations are far above noise
-LEAST_BYTES = 100_000  # a device that carries nothing shows some management datagrams at most
 ASK_S = 600.0
+
+
+def request(cluster: Cluster, deployment: Deployment, container: str) -> Script:
+    """One prompt to the head, as `up` asks after its first answer; `orch verify-rdma --live` asks it again."""
+    ask = asking(cluster, deployment, container, [PROMPT])
+    return Script({"ask": Command(ask, stdin=key(deployment), timeout=ASK_S)})
 
 
 def _query(cluster: Cluster, deployment: Deployment) -> ReadMoved:
