@@ -164,7 +164,9 @@ def _remember(verdict: FabricVerdict) -> tuple[list[str], dict[str, Sequence[Pas
     history = FabricHistory()
     try:
         history.record(verdict)
-        pasts: dict[str, Sequence[Past]] = {link.name: history.trend(link.name) for link in verdict.links}
+        pasts: dict[str, Sequence[Past]] = {
+            link.name: history.trend(link.name) for link in verdict.links
+        }
     except OrchError as error:
         return [str(error)], {}
     return history.notes, pasts

@@ -65,8 +65,8 @@ def _bandwidth(test: Test, client: Said, server: Said) -> Measured:
     if (
         found is None
         or found.bytes != test.effort.bytes
-        or row.has_table(server.out)
-        and other is None
+        or (row.has_table(server.out)
+        and other is None)
     ):
         return Measured(test.id, failure=_unreadable(client), mtu=mtu)
     if not found.iterations or not found.gbps:
@@ -86,7 +86,7 @@ def _bandwidth(test: Test, client: Said, server: Said) -> Measured:
 def _latency(test: Test, client: Said, server: Said) -> Measured:
     found, other = row.latency(client.out), row.latency(server.out)
     mtu = row.mtu(client.out)
-    if found is None or found.bytes != LATENCY_BYTES or row.has_table(server.out) and other is None:
+    if found is None or found.bytes != LATENCY_BYTES or (row.has_table(server.out) and other is None):
         return Measured(test.id, failure=_unreadable(client), mtu=mtu)
     if not found.iterations or not found.average_us:
         return Measured(test.id, failure=Failure("nothing-moved", _row_line(client)), mtu=mtu)

@@ -19,8 +19,8 @@ from orchestrator.rdma import iperf, perftest
 from orchestrator.rdma.answers import (
     End,
     Expected,
-    Failure,
     FabricVerdict,
+    Failure,
     Fingerprint,
     Lane,
     LinkVerdict,

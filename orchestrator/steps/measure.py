@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Query, Step, World
-from orchestrator.errors import Refused, Unknown
+from orchestrator.errors import Refused
 from orchestrator.facts.accepting import ReadAccepting
 from orchestrator.facts.fabric_left import Left, ReadLeft
 from orchestrator.facts.identity import Identify
