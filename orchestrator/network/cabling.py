@@ -27,7 +27,6 @@ class Cable:
     switch: str | None
     pinned: tuple[IPv4Network, ...] | None
     path: str  # where it stands in the inventory
-    expect_gbps: float | None = None
 
     @property
     def halves(self) -> int:
@@ -61,7 +60,7 @@ def _cable(cluster: Cluster, link: Link, path: str) -> Cable:
         End(ref.host, ref.port, cluster.hosts[ref.host].ports[ref.port].halves)
         for ref in sorted(link.ends, key=lambda ref: natural(str(ref)))
     )
-    return Cable(_name(link), ends, link.switch, link.subnets, path, link.expect_gbps)
+    return Cable(_name(link), ends, link.switch, link.subnets, path)
 
 
 def _name(link: Link) -> str:

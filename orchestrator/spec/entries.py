@@ -180,7 +180,6 @@ class SwitchLink(Strict):
     switch: Name
     ports: tuple[str, ...]
     subnets: tuple[str, ...] | None = None
-    expect_gbps: float | None = Field(default=None, gt=0, description=EXPECT)
 
     @field_validator("ports")
     @classmethod
@@ -193,7 +192,6 @@ class SwitchLink(Strict):
 class PinnedLink(Strict):
     ends: Cable
     subnets: tuple[str, ...] | None = None
-    expect_gbps: float | None = Field(default=None, gt=0, description=EXPECT)
 
 
 def _link_form(link: object) -> str:

@@ -48,8 +48,7 @@ class LinkReader:
         networks = self._subnets(subnets, ports, (*at, "subnets"), index)
         if len(ports) < len(words):
             return None
-        expect = entry.expect_gbps if isinstance(entry, SwitchLink | PinnedLink) else None
-        return Link(ends=tuple(ports), switch=switch, subnets=networks, expect_gbps=expect)
+        return Link(ends=tuple(ports), switch=switch, subnets=networks)
 
     def _end(self, word: str, at: Path, index: int) -> PortRef | None:
         """`spark-2.p1` as a port of a host. Host names may have dots, port names have none."""

@@ -168,7 +168,6 @@ class Link(Strict):
     ends: tuple[PortRef, ...]
     switch: str | None = None
     subnets: tuple[IPv4Network, ...] | None = None  # one per half, pinned
-    expect_gbps: float | None = None  # all halves together, in place of the kind's number
 
 
 class Profile(ProfileFile):
