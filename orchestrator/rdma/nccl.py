@@ -9,9 +9,7 @@ from orchestrator.rdma.answers import Failure, Said
 
 Collective = Literal["all_gather", "all_reduce"]
 Network = Literal["rdma", "sockets", "unknown"]
-MOST_BYTES = (
-    2 * 2**30
-)  # 16 GB takes 32 GB of a Spark's unified memory and has frozen nodes (playbooks issue 102)
+MOST_BYTES = 2 * 2**30  # 16 GB takes 32 GB of a Spark's unified memory and has frozen nodes (playbooks issue 102)
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,7 @@ def rounds(
     for part in _connected(each):
         for number, members in enumerate(_coloured(part)):
             found[number] += members
-    apart = [
-        one
-        for number in sorted(found)
-        for one in _within(sorted(found[number], key=_order), limits)
-    ]
+    apart = [one for number in sorted(found) for one in _within(sorted(found[number], key=_order), limits)]
     return tuple(apart)
 
 

@@ -13,7 +13,6 @@ from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.pcie import ReadPcie
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.facts.rdma_counters import ERRORS
-from orchestrator.network.cabling import cables
 from orchestrator.network.topology import Fabric, Member
 from orchestrator.rdma import iperf, perftest
 from orchestrator.rdma.answers import (
@@ -32,7 +31,7 @@ from orchestrator.rdma.answers import (
 )
 from orchestrator.rdma.condition import Condition, Pcie
 from orchestrator.rdma.diagnose import Material, judge
-from orchestrator.rdma.expect import Reach, expected
+from orchestrator.rdma.expect import Reach, expected, reach
 from orchestrator.rdma.trials import Pair, Rail, Trial, address_of
 from orchestrator.spec.models import Cluster
 
@@ -76,7 +75,7 @@ def link_verdict(
     members = [member for rail in rails for member in (rail.client, rail.server)]
     conditions = tuple(condition(one, world, (seen or {})) for one in members)
     reaches = [
-        reach(cluster, fabric, pair.link, host, way, conditions)
+        reach_of(cluster, fabric, pair.link, host, conditions)
         for host in (pair.first, pair.second)
     ]
     return judge(
@@ -235,39 +234,18 @@ def _pcie(link: PcieLink | None) -> Pcie | None:
     return Pcie(link.speed_gts, link.width, link.max_speed_gts, link.max_width)
 
 
-def reach(
-    cluster: Cluster,
-    fabric: Fabric,
-    link: str,
-    host: str,
-    way: Way,
-    conditions: Sequence[Condition],
+def reach_of(
+    cluster: Cluster, fabric: Fabric, link: str, host: str, conditions: Sequence[Condition]
 ) -> Reach:
-    """What one end should be able to: the inventory's number for the link, else the kind's and the hardware's."""
-    spec = cluster.hosts[host]
-    cable = next(one for one in cables(cluster)[0] if one.name == link)
-    end = next(one for one in cable.ends if one.host == host)
+    """What one end should be able to."""
+    port = next(
+        member.port for one, member in fabric.of_host(host) if one.link == link
+    )
     mine = [one for one in conditions if one.host == host]
     widths = [one.pcie.max_gbps for one in mine if one.pcie is not None]
     known = [one for one in widths if one is not None]
     halves = sum(1 for one in fabric.segments if one.link == link and host in one.hosts)
-    soft = any(one.soft for one in mine)
-    base = Reach(
-        host=host,
-        kind=spec.kind.name,
-        gbps=None if spec.kind.logical_gpus else spec.ports[end.port].gbps,
-        halves=halves,
-        pcie_gbps=min(known) if known else None,
-        half_gbps=spec.kind.expect_half_gbps,
-        port_gbps=spec.kind.expect_port_gbps,
-        relative="what Soft-RoCE can" if soft else "",
-    )
-    if cable.expect_gbps is None:
-        return base
-    total = cable.expect_gbps
-    return replace(
-        base, half_gbps=total / halves, port_gbps=total, tcp_gbps=total, relative="the inventory"
-    )
+    return reach(cluster.hosts[host], port, min(known) if known else None, halves)
 
 
 def fabric_verdict(

@@ -68,6 +68,28 @@ class PrepareEntry(Strict):
     model_disk: bool | None = None
 
 
+class Expect(Strict):
+    """What a link of this hardware should give, for its verdict. Gb/s; what is not said comes from cable and PCIe."""
+
+    half_gbps: float | None = Field(default=None, gt=0)
+    port_gbps: float | None = Field(default=None, gt=0)
+    tcp_gbps: float | None = Field(default=None, gt=0)
+    share: float = Field(default=0.9, gt=0, le=1)
+    failed_share: float = Field(default=0.666, gt=0, le=1)
+    relative: str = ""
+
+
+class ExpectEntry(Strict):
+    """What a host's links should give, in place of what its kind says."""
+
+    half_gbps: float | None = Field(default=None, gt=0)
+    port_gbps: float | None = Field(default=None, gt=0)
+    tcp_gbps: float | None = Field(default=None, gt=0)
+    share: float | None = Field(default=None, gt=0, le=1)
+    failed_share: float | None = Field(default=None, gt=0, le=1)
+    relative: str | None = None
+
+
 class Kind(Strict):
     version: Version
     name: Name
@@ -86,8 +108,12 @@ class Kind(Strict):
         default=None, description="memory of one GPU where the inventory does not say it"
     )
     gdr: bool = Field(default=True, description="GPUDirect RDMA works")
-    expect_half_gbps: float | None = None
-    expect_port_gbps: float | None = None
+    expect_half_gbps: float | None = Field(default=None, gt=0)
+    expect_port_gbps: float | None = Field(default=None, gt=0)
+    expect_tcp_gbps: float | None = Field(default=None, gt=0)
+    expect_share: float = Field(default=0.9, gt=0, le=1)
+    expect_failed_share: float = Field(default=0.666, gt=0, le=1)
+    expect_relative: str = ""
     expect_host_gbps: float | None = None
     same_port_in_pair: bool = False
     gpu: str | None = None
@@ -97,6 +123,11 @@ class Kind(Strict):
     rank_env_ring: Mapping[str, Sourced] = {}
     rank_env_wide_ring: Mapping[str, Sourced] = {}
     quirks: tuple[str, ...] = ()
+
+    @property
+    def expect(self) -> Expect:
+        """What its keys `expect_…` say."""
+        return Expect(**{name: getattr(self, f"expect_{name}") for name in Expect.model_fields})
 
 
 # --- inventory ----------------------------------------------------------------------------------
@@ -157,6 +188,9 @@ class HostEntry(Strict):
     management: tuple[Netdev, ...] | None = None
     prepare: PrepareEntry | None = Field(
         default=None, description="overrides of the kind's prepare"
+    )
+    expect: ExpectEntry | None = Field(
+        default=None, description="overrides of what the kind expects of links"
     )
     install_packages: bool | None = Field(
         default=None, description="may install missing tools with apt or dnf"

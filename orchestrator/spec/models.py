@@ -17,6 +17,8 @@ from orchestrator.spec.entries import (
     ClusterFile,
     DeploymentEntry,
     Endpoint,
+    Expect,
+    ExpectEntry,
     Gate,
     GpuEntry,
     Half,
@@ -67,6 +69,8 @@ __all__ = [
     "DeploymentEntry",
     "Duration",
     "Endpoint",
+    "Expect",
+    "ExpectEntry",
     "Finding",
     "Gate",
     "GpuEntry",
@@ -142,6 +146,7 @@ class Host(Strict):
     ports: Mapping[str, PortSpec]
     management: tuple[Netdev, ...]
     prepare: Prepare
+    expect: Expect
     install_packages: bool
     env: Mapping[str, str]
 

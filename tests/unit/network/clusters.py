@@ -90,6 +90,7 @@ def host(name: str, *, kind: Kind = SPARK, address: str = "", **more: Any) -> Ho
         "ports": kind.ports,
         "management": kind.management,
         "prepare": Prepare(),
+        "expect": kind.expect,
         "install_packages": False,
         "env": {},
     }
