@@ -127,12 +127,9 @@ def measurement(test: Test, client: Left | None, server: Left | None) -> Measure
     """What both ends left, as one measurement; the counters of both beside the tool's own number."""
     if client is None and server is None:
         return Measured(test.id, failure=_unrun(test))
-    tool = perftest if test.way == "rdma" else iperf
-    told = tool.measured(
-        test,
-        client.said if client is not None else NOTHING,
-        server.said if server is not None else NOTHING,
-    )
+    read = perftest.measured if test.way == "rdma" else iperf.measured
+    said = [one.said if one is not None else NOTHING for one in (client, server)]
+    told = read(test, *said)
     sides = {test.lane.client: client, test.lane.server: server}
     return replace(
         told,

@@ -148,8 +148,9 @@ class GoingStep(Step):
 
 def words(test: Test, client: bool) -> tuple[str, ...]:
     """The tool's command line."""
-    tool = perftest if test.way == "rdma" else iperf
-    return tool.client(test) if client else tool.server(test)
+    if test.way == "rdma":
+        return perftest.client(test) if client else perftest.server(test)
+    return iperf.client(test) if client else iperf.server(test)
 
 
 def ended(job: Job, world: World, host: str, run: str) -> bool:
