@@ -99,6 +99,11 @@ class Trial:
         )
 
 
+def unmeasured(test: Test) -> bool:
+    """Latency is measured by RDMA's own tool alone."""
+    return test.metric == "latency" and test.way == "tcp"
+
+
 def end_of(member: Member, world: World) -> End:
     """One half of a host as it is now; the RDMA device is the one that the host has for the netdev."""
     facts = world[member.host]

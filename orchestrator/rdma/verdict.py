@@ -32,7 +32,7 @@ from orchestrator.rdma.answers import (
 from orchestrator.rdma.condition import Condition, Pcie
 from orchestrator.rdma.diagnose import Material, judge
 from orchestrator.rdma.expect import Reach, expected, reach
-from orchestrator.rdma.trials import Pair, Rail, Trial, address_of
+from orchestrator.rdma.trials import Pair, Rail, Trial, address_of, unmeasured
 from orchestrator.spec.models import Cluster
 
 WORD = 4  # bytes that one of the port counters stands for
@@ -67,6 +67,8 @@ def link_verdict(
     for trial in trials:
         sides = lefts(trial, True), lefts(trial, False)
         for test, client, server in zip(_tests(trial, world), *sides, strict=True):
+            if unmeasured(test):
+                continue
             tests.append(test)
             measured[test.id] = measurement(test, client, server)
     rails = trials[0].rails if len(trials[0].rails) > 1 else _rails(trials)

@@ -33,6 +33,7 @@ from orchestrator.rdma.trials import (
     fingerprint,
     pairs,
     trials,
+    unmeasured,
 )
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster, Host
@@ -109,6 +110,8 @@ class Going:
     def blocked(self, world: World) -> str:
         """Why no test can be run, "" if one can: the verdict has the cause from the interfaces themselves."""
         for test in self.trial.tests(world):
+            if unmeasured(test):
+                return "iperf3 measures no latency"
             for end in (test.lane.client, test.lane.server):
                 if not end.address:
                     return f"{end.netdev} of {end.host} has no address"
