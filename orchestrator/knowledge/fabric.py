@@ -22,6 +22,8 @@ class Entry:
     source: str
     match: tuple[re.Pattern[str], ...] = ()
     numbers: Mapping[str, float] | None = None
+    first: bool = True  # False: only where nothing that stands before it was found
+    once: bool = False  # told once for a link, whatever its numbers
 
     def number(self, name: str) -> float:
         """A threshold; KeyError where the data has none of that name."""
@@ -66,4 +68,6 @@ def _entry(name: str, one: Mapping[str, Any]) -> Entry:
         source=one["source"],
         match=tuple(re.compile(text) for text in one.get("match", ())),
         numbers=one.get("numbers"),
+        first=one.get("first", True),
+        once=one.get("once", False),
     )

@@ -118,7 +118,7 @@ class Measured:
         default_factory=dict
     )  # "spark-1 out_of_sequence" → by how much it went up
     failure: Failure | None = None
-    tool: str = ""  # "ib_write_bw 6.06", "iperf3 3.12"
+    tool: str = ""  # "iperf3 3.12"; perftest's rows have no version: "ib_write_bw"
     mtu: int | None = None  # RoCE MTU that the tool says it used
 
 

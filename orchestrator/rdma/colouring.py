@@ -18,9 +18,7 @@ E = TypeVar("E", bound=Edge)
 Colours = dict[str, dict[int, E]]  # end → colour → the edge that has it there
 
 
-def by_alternating_paths(
-    edges: Sequence[E], most: int, sides: Mapping[str, bool]
-) -> list[list[E]]:
+def by_alternating_paths(edges: Sequence[E], most: int, sides: Mapping[str, bool]) -> list[list[E]]:
     """Kőnig: a graph with two sides needs as many colours as its busiest end has edges; double edges included."""
     at: Colours[E] = defaultdict(dict)
     for edge in edges:

@@ -19,12 +19,16 @@ class Reach:
     host: str
     kind: str
     expect: Expect
-    gbps: float | None = None  # of the cable, as the inventory or kind says; None: nothing can be said
+    gbps: float | None = (
+        None  # of the cable, as the inventory or kind says; None: nothing can be said
+    )
     halves: int = 1  # of the port that are in this link
     pcie_gbps: float | None = None  # of one half at its full width (Pcie.max_gbps); None: not known
 
 
-def reach(host: Host, port: str, pcie_gbps: float | None = None, halves: int | None = None) -> Reach:
+def reach(
+    host: Host, port: str, pcie_gbps: float | None = None, halves: int | None = None
+) -> Reach:
     """Of a port of the inventory."""
     spec = host.ports[port]
     count = halves if halves is not None else len(spec.halves)
@@ -53,7 +57,9 @@ def _of(way: Way, load: Load, end: Reach) -> Expected:
         limit, word = _limit(load, end)
         word = f"{word}, {end.kind}" if word else end.kind
     if limit is None and number is None:
-        return Expected(None, f"neither the inventory nor kind {end.kind} says what {end.host} should give")
+        return Expected(
+            None, f"neither the inventory nor kind {end.kind} says what {end.host} should give"
+        )
     bounds = [one for one in (number, limit and end.expect.share * limit) if one is not None]
     healthy = min(bounds)
     failed = end.expect.failed_share * healthy

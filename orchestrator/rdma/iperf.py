@@ -85,7 +85,11 @@ def _number(test: Test, one: Json, other: Json) -> Measured:
     """Raises whatever a report that is not whole or not in itself right gives."""
     ways = ("", "_bidir_reverse") if test.load == "both-ways" else ("",)
     start = one["start"]["test_start"]
-    if start["num_streams"] != test.effort.qps or start["protocol"] != "TCP" or start["reverse"] != 0:
+    if (
+        start["num_streams"] != test.effort.qps
+        or start["protocol"] != "TCP"
+        or start["reverse"] != 0
+    ):
         raise ValueError("another test than was asked for")
     arrived = [_sum(one["end"][f"sum_received{way}"]) for way in ways]
     sent = [_sum(one["end"][f"sum_sent{way}"]) for way in ways]

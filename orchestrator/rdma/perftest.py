@@ -34,7 +34,11 @@ def measured(test: Test, client: Said, server: Said) -> Measured:
     failed = failure(client, server)
     if failed is not None:
         return Measured(test.id, failure=failed, mtu=row.mtu(client.out))
-    return _latency(test, client, server) if test.metric == "latency" else _bandwidth(test, client, server)
+    return (
+        _latency(test, client, server)
+        if test.metric == "latency"
+        else _bandwidth(test, client, server)
+    )
 
 
 def version(text: str) -> str | None:
@@ -58,7 +62,11 @@ def _argv(test: Test, end: End) -> tuple[str, ...]:
 def _bandwidth(test: Test, client: Said, server: Said) -> Measured:
     found, other = row.bandwidth(client.out), row.bandwidth(server.out)
     mtu = row.mtu(client.out)
-    if found is None or found.bytes != test.effort.bytes or row.has_table(server.out) and other is None:
+    if (
+        found is None
+        or found.bytes != test.effort.bytes
+        or (row.has_table(server.out) and other is None)
+    ):
         return Measured(test.id, failure=_unreadable(client), mtu=mtu)
     if not found.iterations or not found.gbps:
         kind = "mtu-path" if row.by_rdma_cm(client.out) else "nothing-moved"
@@ -70,6 +78,7 @@ def _bandwidth(test: Test, client: Said, server: Said) -> Measured:
         gbps=found.gbps,
         iterations=found.iterations,
         claimed_bytes=found.moved,
+        tool="ib_write_bw",
         mtu=mtu,
     )
 
@@ -77,7 +86,11 @@ def _bandwidth(test: Test, client: Said, server: Said) -> Measured:
 def _latency(test: Test, client: Said, server: Said) -> Measured:
     found, other = row.latency(client.out), row.latency(server.out)
     mtu = row.mtu(client.out)
-    if found is None or found.bytes != LATENCY_BYTES or row.has_table(server.out) and other is None:
+    if (
+        found is None
+        or found.bytes != LATENCY_BYTES
+        or (row.has_table(server.out) and other is None)
+    ):
         return Measured(test.id, failure=_unreadable(client), mtu=mtu)
     if not found.iterations or not found.average_us:
         return Measured(test.id, failure=Failure("nothing-moved", _row_line(client)), mtu=mtu)
@@ -86,6 +99,7 @@ def _latency(test: Test, client: Said, server: Said) -> Measured:
         latency_us=found.average_us,
         iterations=found.iterations,
         claimed_bytes=found.bytes * found.iterations,
+        tool="ib_write_lat",
         mtu=mtu,
     )
 

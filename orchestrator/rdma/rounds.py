@@ -42,7 +42,7 @@ def rounds(
     pairs: Iterable[Pair], at_once: Mapping[str, int] | None = None
 ) -> tuple[tuple[Pair, ...], ...]:
     """Rounds with each pair once and nobody twice in one; `at_once`: pairs that a switch bears at the same time."""
-    each = sorted(set(pairs), key=_order)
+    each = _in_order(pairs)
     for pair in each:
         if pair.a == pair.b:
             raise ValueError(f"{pair.a} can't be tested with itself")
@@ -53,12 +53,17 @@ def rounds(
     for part in _connected(each):
         for number, members in enumerate(_coloured(part)):
             found[number] += members
-    apart = [one for number in sorted(found) for one in _within(sorted(found[number], key=_order), limits)]
-    return tuple(apart)
+    return tuple(one for number in sorted(found) for one in _within(found[number], limits))
 
 
-def _order(pair: Pair) -> tuple[object, ...]:
-    return natural(pair.a), natural(pair.b), natural(pair.name), pair
+def _in_order(pairs: Iterable[Pair]) -> list[Pair]:
+    """Each once, spark-2 before spark-10: whoever asks, in whatever order, gets the same rounds."""
+    each = set(pairs)
+    words = {word for pair in each for word in (pair.a, pair.b, pair.name)}
+    place = {
+        word: number for number, word in enumerate(sorted(words, key=lambda w: (natural(w), w)))
+    }
+    return sorted(each, key=lambda p: (place[p.a], place[p.b], place[p.name], p.switches))
 
 
 def _connected(pairs: Sequence[Pair]) -> list[list[Pair]]:
@@ -82,7 +87,7 @@ def _coloured(pairs: Sequence[Pair]) -> list[list[Pair]]:
     """Rounds for one part. Several cables between the same two ends: a layer each, where nothing better is known."""
     sides = _sides(pairs)
     busiest = max(Counter(end for pair in pairs for end in pair.ends).values())
-    ends = sorted({end for pair in pairs for end in pair.ends}, key=natural)
+    ends = sorted({end for pair in pairs for end in pair.ends}, key=lambda e: (natural(e), e))
     layers = _layers(pairs)
     whole = len(ends) - 1 + len(ends) % 2
     if len(layers) == 1 and whole <= busiest + (sides is None):
@@ -142,12 +147,16 @@ def _within(members: Sequence[Pair], limits: Mapping[str, int]) -> list[Round]:
     """A round, parted where a switch would have to bear more than it may."""
     parts: list[tuple[list[Pair], Counter[str]]] = []
     for pair in members:
-        for part, busy in parts:
-            if all(busy[one] < limits.get(one, len(members)) for one in set(pair.switches)):
-                break
-        else:
-            part, busy = [], Counter()
-            parts.append((part, busy))
-        part.append(pair)
-        busy.update(set(pair.switches))
+        passed = set(pair.switches)
+        room = (
+            part
+            for part in parts
+            if all(part[1][one] < limits.get(one, len(members)) for one in passed)
+        )
+        part = next(room, None)
+        if part is None:
+            part = ([], Counter())
+            parts.append(part)
+        part[0].append(pair)
+        part[1].update(passed)
     return [tuple(part) for part, _ in parts]

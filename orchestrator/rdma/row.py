@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-TITLE = re.compile(r"(?:BW |[\d.]+% )?\S+")  # "#bytes", "BW average[Gb/sec]", "99.9% percentile[usec]"
+TITLE = re.compile(
+    r"(?:BW |[\d.]+% )?\S+"
+)  # "#bytes", "BW average[Gb/sec]", "99.9% percentile[usec]"
 WHOLE = re.compile(r"\d{1,18}")
 REAL = re.compile(r"\d{1,12}\.\d{1,9}")
 RULE = re.compile(r"-{20,}")
@@ -37,7 +39,9 @@ class Latency:
 def bandwidth(out: str) -> Bandwidth | None:
     """The row of a bandwidth test, if it is whole and its columns agree with each other."""
     cells = _cells(out)
-    unit = next((u for u in GBITS if f"BW average[{u}]" in cells and f"BW peak[{u}]" in cells), None)
+    unit = next(
+        (u for u in GBITS if f"BW average[{u}]" in cells and f"BW peak[{u}]" in cells), None
+    )
     if unit is None or "MsgRate[Mpps]" not in cells:
         return None
     counted = _counted(cells)

@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from orchestrator.rdma.answers import End, Effort, Lane, Load, Metric, Said, Test, Way
+from orchestrator.rdma.answers import Effort, End, Lane, Load, Metric, Said, Test, Way
 
 HERE = Path(__file__).parent
 RDMA = HERE / "rdma"
@@ -40,7 +40,6 @@ def a_test(
     server = End("spark-2", "enp1s0f1np1", "192.168.100.2", device)
     lane = Lane("spark-1.p1~spark-2.p1", half, client, server)
     return Test(lane, way, metric, load, effort or Effort(), 18515 + half)
-
 
 
 def like(said: Said, metric: Metric = "bandwidth") -> Test:

@@ -25,7 +25,9 @@ def shipped(name: str) -> Kind:
     return Kind.model_validate_json(json.dumps(yaml.safe_load(text)))
 
 
-def spark(name: str = "spark-1", pcie: float | None = FULL.max_gbps, kind: str = "dgx-spark") -> Reach:
+def spark(
+    name: str = "spark-1", pcie: float | None = FULL.max_gbps, kind: str = "dgx-spark"
+) -> Reach:
     return reach(host(name, kind=shipped(kind)), "p1", pcie)
 
 
@@ -39,7 +41,9 @@ def spark(name: str = "spark-1", pcie: float | None = FULL.max_gbps, kind: str =
         ("tcp", "together", 30, 20, 200),
     ],
 )
-def test_a_pair_of_sparks(way: Way, load: Load, healthy: float, failed: float, limit: float) -> None:
+def test_a_pair_of_sparks(
+    way: Way, load: Load, healthy: float, failed: float, limit: float
+) -> None:
     found = expected(way, load, [spark("spark-1"), spark("spark-2")])
     assert found.healthy_gbps == pytest.approx(healthy)
     assert found.failed_gbps == pytest.approx(failed, rel=0.01)
@@ -106,7 +110,13 @@ REACHES = st.builds(
     Reach,
     st.just("h"),
     st.just("k"),
-    st.builds(Expect, half_gbps=LIMITS, port_gbps=LIMITS, tcp_gbps=LIMITS, relative=st.sampled_from(["", "x"])),
+    st.builds(
+        Expect,
+        half_gbps=LIMITS,
+        port_gbps=LIMITS,
+        tcp_gbps=LIMITS,
+        relative=st.sampled_from(["", "x"]),
+    ),
     LIMITS,
     st.integers(1, 2),
     LIMITS,

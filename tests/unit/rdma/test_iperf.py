@@ -69,7 +69,9 @@ def test_what_an_unknown_failure_said_is_kept() -> None:
 
 
 def test_an_old_tool_is_named() -> None:
-    found = iperf.measured(of(""), Said(1, "", "iperf3: unrecognized option '--bidir'"), Said(124, ""))
+    found = iperf.measured(
+        of(""), Said(1, "", "iperf3: unrecognized option '--bidir'"), Said(124, "")
+    )
     assert found.failure is not None
     assert found.failure.kind == "old-tool"
 
@@ -145,7 +147,9 @@ def test_whatever_breaks_there_is_no_traceback_and_no_pass(name: str, data: st.D
     texts = [client.out, client.err, server.out, server.err]
     for number in range(4):
         start, stop = (data.draw(st.integers(0, len(texts[number]))) for _ in range(2))
-        texts[number] = texts[number][:start] + data.draw(st.text(max_size=9)) + texts[number][stop:]
+        texts[number] = (
+            texts[number][:start] + data.draw(st.text(max_size=9)) + texts[number][stop:]
+        )
     one = replace(client, out=texts[0], err=texts[1], rc=data.draw(RCS))
     other = replace(server, out=texts[2], err=texts[3], rc=data.draw(RCS))
     found = iperf.measured(of(name), one, other)
@@ -159,10 +163,14 @@ def test_whatever_breaks_there_is_no_traceback_and_no_pass(name: str, data: st.D
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=8,
 )
-KEYS = st.sampled_from(["bytes", "bits_per_second", "seconds", "streams", "sum_received", "sum_sent"])
+KEYS = st.sampled_from(
+    ["bytes", "bits_per_second", "seconds", "streams", "sum_received", "sum_sent"]
+)
 
 
 @given(st.sampled_from(GOOD), KEYS, JSON)

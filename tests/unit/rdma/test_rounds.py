@@ -134,7 +134,9 @@ def test_a_simple_graph_takes_one_more_than_its_busiest_host(edges: set[tuple[st
     assert len(rounds(pairs)) <= busiest(pairs) + bool(pairs)
 
 
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.sampled_from("xy")), max_size=60))
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.sampled_from("xy")), max_size=60)
+)
 def test_two_sides_take_just_as_many(edges: list[tuple[int, int, str]]) -> None:
     pairs = [Pair(f"left{a}", f"right{b}", name) for a, b, name in set(edges)]
     found = rounds(pairs)
