@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 BIN := .venv/bin
-TIERS := unit scripted sshd lab
+TIERS := unit scripted sshd browser lab
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,7 @@ check: setup ## format, lint, types and fast tests, as CI and pre-commit run the
 	@scripts/check
 
 test: setup ## every tier of tests, rehearsal hosts included
+	@scripts/browser
 	@scripts/test $(TIERS)
 
 picture: setup ## make docs/up.svg anew from the journal beside it

@@ -131,11 +131,13 @@ def fabric(
 
 def ring() -> FabricVerdict:
     """Of three: one cable good, one slow one way, one without a number."""
-    return fabric(
+    run = fabric(
         link("spark-1", "spark-2"),
         link("spark-2", "spark-3", STUCK),
         link("spark-1", "spark-3", CUT, CUT, ports=("p0", "p1"), latency=None),
     )
+    parts = {**run.fingerprint.parts, "spark-3 kernel": "6.14"}
+    return replace(run, fingerprint=Fingerprint(parts))
 
 
 def switch(count: int) -> FabricVerdict:
@@ -176,8 +178,7 @@ def earlier(verdict: FabricVerdict, count: int = 12) -> list[FabricVerdict]:
         )
         run = fabric(*links, run=f"20251220T120000-{number:04x}", at=START - (count - number) * DAY)
         if number >= count - 4:
-            parts = {**run.fingerprint.parts, "spark-3 kernel": "6.14"}
-            run = replace(run, fingerprint=Fingerprint(parts))
+            run = replace(run, fingerprint=verdict.fingerprint)
         runs.append(run)
     return runs
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from orchestrator.errors import OrchError
 from orchestrator.rdma.answers import FabricVerdict, LaneVerdict, LinkVerdict
@@ -169,7 +169,11 @@ class FabricHistory:
                 file = _connect(self.path)
             with closing(file):
                 yield file
-        except (OSError, sqlite3.Error, ValidationError) as error:
+        except (
+            OSError,
+            sqlite3.Error,
+            ValueError,
+        ) as error:  # pydantic's errors are of the last kind
             raise OrchError(
                 f"the history of the fabric can't be used: {self.path}: {error}",
                 hint="free the disk or the rights, or move the file away; no host was touched",

@@ -41,6 +41,7 @@ from orchestrator.tidy import printable
 TEMPLATE = "rdma/report.html.j2"
 HOSTS = 48  # of the heat map; of more, those with the worst links
 DETAILS = 200  # links that are told one by one; of more, the worst
+FOLD = 12  # of more links, the healthy ones open at a click
 STEPS = (0.25, 0.5, 0.75, 0.9)  # of what is expected: where the colour changes
 
 
@@ -128,6 +129,7 @@ def page(
         folded=len(matrix.hosts) - len(hosts),
         heat=[[_heat(matrix.cells.get((a, b)), a, b, anchors) for b in hosts] for a in hosts],
         sections=[_section(link, anchors[link.name], pasts or {}) for link in kept],
+        fold_at=_fold_at(kept),
         untold=len(ordered) - len(kept),
         parts=list(_parts(verdict.fingerprint, matrix.hosts)),
         hosts_total=len(matrix.hosts),
@@ -141,6 +143,12 @@ def _template(text: str) -> Template:
     )
     made.filters.update(number=number, plain=printable)
     return made.from_string(text)
+
+
+def _fold_at(links: Sequence[LinkVerdict]) -> int | None:
+    """Where the healthy links begin, which are last; None where all are shown as they are."""
+    bad = sum(link.state != "healthy" for link in links)
+    return bad if len(links) > FOLD and bad < len(links) else None
 
 
 def _heat(some: Sequence[Flow] | None, a: str, b: str, anchors: Mapping[str, str]) -> Heat:
@@ -158,7 +166,7 @@ def _heat(some: Sequence[Flow] | None, a: str, b: str, anchors: Mapping[str, str
         flow.state,
         number(flow.gbps),
         percent(part),
-        f"worst of {len(some)} links" if len(some) > 1 else "",
+        f"worst of {len(some)}" if len(some) > 1 else "",
         f"{a} → {b}: {number(flow.gbps)} Gb/s {flow.how}, {flow.state}, needs {needs}",
         anchors[flow.link.name],
     )
@@ -225,5 +233,5 @@ def _parts(fingerprint: Fingerprint, hosts: Sequence[str]) -> Iterator[Part]:
         values = found.setdefault(rest if known else key, {})
         values.setdefault(value, []).extend([host] if known else [])
     for name in sorted(found, key=natural):
-        values = {value: tuple(sorted(some, key=natural)) for value, some in found[name].items()}
-        yield Part(name, tuple(sorted(values.items(), key=lambda one: (-len(one[1]), one[0]))))
+        pairs = [(value, tuple(sorted(some, key=natural))) for value, some in found[name].items()]
+        yield Part(name, tuple(sorted(pairs, key=lambda one: (-len(one[1]), one[0]))))

@@ -128,9 +128,13 @@ def _folded(links: Sequence[LinkVerdict]) -> str:
 def _why(link: LinkVerdict, width: int) -> Iterator[str]:
     """What is wrong with one link, where that was seen, and what to do."""
     state = click.style(link.state, fg=COLOURS[link.state])
-    yield f"{click.style(printable(link.name), bold=True)}  {state}, {at_most(link)}"
-    told = list(reasons(link))
-    for reason, lanes in told:
+    name, told = printable(link.name), f"{state}, {at_most(link)}"
+    fits = cell_len(f"{name}  {click.unstyle(told)}") <= width
+    yield click.style(name, bold=True) + (f"  {told}" if fits else "")
+    if not fits:
+        yield f"  {told}"
+    causes = list(reasons(link))
+    for reason, lanes in causes:
         yield from _wrapped("  cause  ", reason.cause, width)
         yield from _wrapped("  do     ", reason.remedy, width)
         if reason.evidence:
@@ -140,7 +144,7 @@ def _why(link: LinkVerdict, width: int) -> Iterator[str]:
     for why, tests in unexplained(link).items():
         yield from _wrapped("  tool   ", why, width)
         yield from _wrapped("  where  ", _where(tests), width)
-    if not told and link.state != "healthy":
+    if not causes and link.state != "healthy":
         yield from _wrapped("  cause  ", no_cause(link), width)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -20,14 +21,23 @@ PATIENCE = 30.0  # seconds for one answer, on a machine that is busy
 Message = dict[str, Any]
 
 
+def _pipe() -> tuple[int, int]:
+    """Both ends above 9: 3 and 4 are what the browser reads and writes."""
+    ends = os.pipe()
+    high = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 10) for one in ends]
+    for one in ends:
+        os.close(one)
+    return high[0], high[1]
+
+
 class Browser:
     """One process with one tab."""
 
     def __init__(self, program: str, profile: Path) -> None:
-        to_browser, self._write = os.pipe()
-        self._read, from_browser = os.pipe()
+        (to_browser, self._write), (self._read, from_browser) = _pipe(), _pipe()
         words = [
-            "sh", "-c", f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}', program, "--headless",
+            "bash", "-c",  # not every sh can name descriptors above 9
+             f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}', program, "--headless",
             "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--hide-scrollbars", f"--user-data-dir={profile}", "--remote-debugging-pipe",
