@@ -15,6 +15,7 @@ VERBS = {
     "completion": ("orchestrator.cli.completion:completion", "Print shell completion."),
     "down": ("orchestrator.cli.down:down", "Stop a cluster's deployments and look again."),
     "exec": ("orchestrator.cli.hosts:exec_", "Run a command on hosts."),
+    "init": ("orchestrator.cli.init:init", "Look at hosts and cables, write an inventory."),
     "lab": ("orchestrator.cli.lab:lab", "Rehearsal hosts on this machine."),
     "logs": ("orchestrator.cli.logs:logs", "Logs of all ranks, merged."),
     "plan": ("orchestrator.cli.plan:plan", "Show what would change and why."),
