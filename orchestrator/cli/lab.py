@@ -165,7 +165,7 @@ def list_(as_json: bool) -> None:
 @click.argument("what")
 @name_option
 def break_(host: str, what: str, name: str) -> None:
-    """Break a host.
+    """Break a host. Virtual machines have no docker-down, disk-full and container-killed.
 
     \b
     power-off               the plug is pulled

@@ -41,31 +41,35 @@ def overlay(disk: Path, folder: Path) -> None:
     run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(disk), str(own)])
 
 
-def start(start: Start, layout: Layout | None = None, host: LabHost | None = None) -> None:
+def start(machine: Start, layout: Layout | None = None, host: LabHost | None = None) -> None:
     """Start QEMU; with a saved state, wait until it is read and let the machine go on."""
     for name in ("qmp", "agent", "pid"):
-        (start.folder / name).unlink(missing_ok=True)
-    if start.wires is not None and host is not None and layout is not None:
+        (machine.folder / name).unlink(missing_ok=True)
+    if machine.wires is not None and host is not None and layout is not None:
         for nic in host.nics:
             if nic.end is not None:
-                own = start.wires / f"{nic.network}-{start.slot}"
+                own = machine.wires / f"{nic.network}-{machine.slot}"
                 own.unlink(missing_ok=True)
-    run(qemu_argv(start, layout, host), timeout=RESTORE_SECONDS)
-    with qemu(start.folder) as line:
-        if start.state is not None:
+    run(qemu_argv(machine, layout, host), timeout=RESTORE_SECONDS)
+    with qemu(machine.folder) as line:
+        if machine.state is not None:
             until(
                 lambda: line("query-status")["status"] != "inmigrate",
                 seconds=RESTORE_SECONDS,
-                what=f"{start.folder.name}: its saved state is read",
+                what=f"{machine.folder.name}: its saved state is read",
                 every=0.02,
             )
-        for netdev in RAILS:  # a state brings its own links: all of them are said anew
-            line("set_link", name=f"nic-{netdev}", up=wired(host, netdev))
+    set_links(machine.folder, host)  # a state brings its own: all of them are said anew
+    with qemu(machine.folder) as line:
         line("cont")
 
 
-def wired(host: LabHost | None, netdev: str) -> bool:
-    return host is not None and wire_of(host, netdev) is not None
+def set_links(folder: Path, host: LabHost | None) -> None:
+    """Light where a cable is in, and nowhere else."""
+    with qemu(folder) as line:
+        for netdev in RAILS:
+            wired = host is not None and wire_of(host, netdev) is not None
+            line("set_link", name=f"nic-{netdev}", up=wired)
 
 
 def runs(folder: Path) -> bool:
@@ -82,8 +86,9 @@ def wait_for_agent(folder: Path, name: str, seconds: float = BOOT_SECONDS) -> No
 
 
 def wait_until_up(folder: Path, host: LabHost) -> None:
-    """Up is: the agent inside answers, and sshd greets on its port."""
+    """Up is: the agent inside answers, the RDMA devices are made, and sshd greets on its port."""
     wait_for_agent(folder, host.name)
+    checked(folder, "systemctl", "start", "orch-lab-rxe.service", seconds=BOOT_SECONDS)
     until(
         lambda: ssh_greets(host.address, port=host.port),
         seconds=BOOT_SECONDS,
