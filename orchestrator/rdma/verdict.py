@@ -62,6 +62,10 @@ def link_verdict(
     seen: Mapping[tuple[str, str], Seen] | None = None,
 ) -> LinkVerdict:
     """How one link between two hosts is."""
+    rails = _rails(trials)
+    members = [member for rail in rails for member in (rail.client, rail.server)]
+    conditions = tuple(condition(one, world, (seen or {})) for one in members)
+    at = {(one.host, one.netdev): one for one in conditions}
     tests: list[Test] = []
     measured: dict[str, Measured] = {}
     for trial in trials:
@@ -70,16 +74,16 @@ def link_verdict(
             if unmeasured(test):
                 continue
             tests.append(test)
-            measured[test.id] = measurement(test, client, server)
-    rails = trials[0].rails if len(trials[0].rails) > 1 else _rails(trials)
+            told = measurement(test, client, server, at)
+            if told is not None:
+                measured[test.id] = told
     ways = {test.way for test in tests}
     way: Way = "tcp" if "tcp" in ways else "rdma"
-    members = [member for rail in rails for member in (rail.client, rail.server)]
-    conditions = tuple(condition(one, world, (seen or {})) for one in members)
     reaches = [
         reach_of(cluster, fabric, pair.link, host, conditions)
         for host in (pair.first, pair.second)
     ]
+    cable = [None if each.expect.relative else each.gbps for each in reaches]
     return judge(
         Material(
             link=pair.link,
@@ -88,6 +92,8 @@ def link_verdict(
             measured=measured,
             expected=expectations(way, reaches),
             conditions=conditions,
+            cable_gbps=None if None in cable else min(one for one in cable if one is not None),
+            halves=min(each.halves for each in reaches),
         )
     )
 
@@ -96,9 +102,9 @@ def expectations(way: Way, reaches: Sequence[Reach]) -> Mapping[Load, Expected]:
     return {load: expected(way, load, reaches) for load in LOADS}
 
 
-def _rails(trials: Iterable[Trial]) -> tuple[Rail, ...]:
-    """All halves, from trials of one half each."""
-    found = {rail.half: rail for trial in trials for rail in trial.rails}
+def _rails(trials: Sequence[Trial]) -> tuple[Rail, ...]:
+    """All halves, each once and from the same end."""
+    found = {rail.half: rail for trial in reversed(trials) for rail in trial.rails}
     return tuple(found[half] for half in sorted(found))
 
 
@@ -125,10 +131,19 @@ def _unread(member: Member) -> End:
     return End(member.host, member.netdev, address, member.rdma)
 
 
-def measurement(test: Test, client: Left | None, server: Left | None) -> Measured:
-    """What both ends left, as one measurement; the counters of both beside the tool's own number."""
+def measurement(
+    test: Test,
+    client: Left | None,
+    server: Left | None,
+    conditions: Mapping[tuple[str, str], Condition],
+) -> Measured | None:
+    """What both ends left, as one measurement, the counters of both beside the tool's own number.
+
+    None where nobody ran it, and the interfaces do not tell why.
+    """
     if client is None and server is None:
-        return Measured(test.id, failure=_unrun(test))
+        failure = _unrun(test, conditions)
+        return Measured(test.id, failure=failure) if failure is not None else None
     read = perftest.measured if test.way == "rdma" else iperf.measured
     said = [one.said if one is not None else NOTHING for one in (client, server)]
     told = read(test, *said)
@@ -142,12 +157,19 @@ def measurement(test: Test, client: Left | None, server: Left | None) -> Measure
     )
 
 
-def _unrun(test: Test) -> Failure:
+def _unrun(test: Test, conditions: Mapping[tuple[str, str], Condition]) -> Failure | None:
     """Nobody ran it: the interfaces tell why."""
-    for end in (test.lane.client, test.lane.server):
-        if not end.address:
+    ends = (test.lane.client, test.lane.server)
+    for end in ends:
+        now = conditions.get((end.host, end.netdev))
+        if now is not None and (now.up is False or now.carrier is False):
+            state = "is down" if now.up is False else "has no carrier"
+            return Failure("link-down", f"{end.netdev} of {end.host} {state}")
+    for end in ends:
+        now = conditions.get((end.host, end.netdev))
+        if now is not None and now.up is not None and not end.address:
             return Failure("wrong-address", f"{end.netdev} of {end.host} has not its address")
-    return Failure("not-run", "it was not run")
+    return None
 
 
 def moved(end: End, left: Left | None) -> int | None:

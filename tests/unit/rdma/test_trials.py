@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from orchestrator.contracts import World
+from orchestrator.contracts import Query, World
 from orchestrator.facts.answers import Network, Packages
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.network.topology import Fabric, plan_fabric
@@ -26,7 +27,7 @@ from tests.unit.network.worlds import NO_RDMA, RDMA, Answers, answers, network, 
 
 PAIR = cluster(names(2), cable("spark-1.p1", "spark-2.p1"))
 LINK = Pair("spark-1.p1~spark-2.p1", "spark-1", "spark-2")
-VERSIONS = {TOOL_VERSIONS: Packages("apt", {"perftest": "24.01", "iperf3": "3.16"})}
+VERSIONS: Mapping[Query[Any], Any] = {TOOL_VERSIONS: Packages("apt", {"perftest": "24.01", "iperf3": "3.16"})}
 
 
 def addressed(of: Cluster, host: str) -> Answers:

@@ -218,7 +218,7 @@ def test_nothing_is_run_where_an_address_or_the_tool_is_missing() -> None:
 def test_a_missing_tool_is_told_with_its_package() -> None:
     gate = first(ToolsThere)
     facts = addressed(PAIR, "spark-1").answers
-    more = {
+    more: dict[Query[Any], Any] = {
         TOOLS: {"ib_write_bw": "", "iperf3": "/usr/bin/iperf3", "ss": "/bin/ss"},
         ReadPackages(("rdma-core",)): Packages("apt", {"rdma-core": ""}),
     }
