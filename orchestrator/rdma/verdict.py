@@ -9,6 +9,7 @@ from orchestrator.contracts import World
 from orchestrator.errors import OrchError
 from orchestrator.facts.answers import Netdev, PcieLink
 from orchestrator.facts.fabric_left import Left
+from orchestrator.facts.identity import Identify
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.pcie import ReadPcie
 from orchestrator.facts.rdma import ReadRdma
@@ -213,22 +214,30 @@ def condition(member: Member, world: World, seen: Mapping[tuple[str, str], Seen]
         return bare
     if netdev is None:
         return replace(bare, up=False)
-    return _with_device(_of_netdev(bare, member, netdev), member, netdev, world)
+    return _with_device(_of_netdev(bare, member, netdev, world), netdev, world)
 
 
-def _of_netdev(bare: Condition, member: Member, netdev: Netdev) -> Condition:
+def _of_netdev(bare: Condition, member: Member, netdev: Netdev, world: World) -> Condition:
     return replace(
         bare,
         up=netdev.up,
         carrier=netdev.carrier,
-        speed_mbps=netdev.speed_mbps,
+        speed_mbps=None if _in_lab(world, member.host) else netdev.speed_mbps,
         mtu=netdev.mtu,
         address=address_of(member, netdev),
     )
 
 
-def _with_device(found: Condition, member: Member, netdev: Netdev, world: World) -> Condition:
-    facts = world[member.host]
+def _in_lab(world: World, host: str) -> bool:
+    """A lab's cables say a speed that means nothing."""
+    try:
+        return world[host].get(Identify()).in_lab
+    except OrchError:
+        return False
+
+
+def _with_device(found: Condition, netdev: Netdev, world: World) -> Condition:
+    facts = world[found.host]
     try:
         pcie = facts.get(ReadPcie()).get(netdev.name)
         devices = [one for one in facts.get(ReadRdma()).devices if one.netdev == netdev.name]

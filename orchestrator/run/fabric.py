@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.contracts import Query
 from orchestrator.errors import OrchError
 from orchestrator.facts.fabric_left import Left
 from orchestrator.facts.firewall import ReadFirewall
+from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.ping import Ping
 from orchestrator.network.topology import Fabric, plan_fabric
-from orchestrator.rdma.answers import FabricVerdict, LinkVerdict
+from orchestrator.rdma.answers import FabricVerdict, LinkVerdict, Reason
+from orchestrator.rdma.preflight import HalfReport, preflight, preflight_reads
 from orchestrator.rdma.trials import Pair, Rail, Trial, fingerprint, trials
 from orchestrator.rdma.verdict import Seen, fabric_verdict, link_verdict
 from orchestrator.run.world import LiveWorld, Reads
@@ -21,6 +23,23 @@ from orchestrator.spec.models import Cluster
 from orchestrator.steps.measure import FACTS, Going, Wanted, going
 
 SMALL = 576  # a packet of this fits everywhere
+SET_UP = (
+    "The network is not changed from here: `orch run network` sets the links' addresses, as `orch up` does"
+)
+# What preflight calls a finding → the causes and failures of knowledge/rdma.yaml that say the same.
+SAME: Mapping[str, frozenset[str]] = {
+    "present": frozenset(("no-link", "link-down")),
+    "up": frozenset(("no-link", "link-down", "link-lost")),
+    "cable": frozenset(("no-link", "link-down", "link-lost")),
+    "speed": frozenset(("link-slow",)),
+    "pcie": frozenset(("pcie-narrow", "pcie-slow", "power-cycle")),
+    "mtu": frozenset(("mtu-differs",)),
+    "roce-mtu": frozenset(("active-mtu",)),
+    "address": frozenset(("wrong-address", "link-down")),
+    "subnet": frozenset(("one-subnet",)),
+    "gid": frozenset(("no-gid", "wrong-gid")),
+    "ping": frozenset(("no-ping", "path-mtu", "link-down", "no-link")),
+}
 Spots = Mapping[tuple[str, str], Seen]
 
 
@@ -50,17 +69,59 @@ class Fabrics:
         sick = [pair for pair, found in links.items() if found.state != "healthy"]
         if sick:
             seen = self._look(sick)
-            links |= {pair: self.link(pair, seen) for pair in sick}
+            links |= {pair: self._explained(pair, seen) for pair in sick}
         stands: dict[str, str] = {}
         for pair in chosen:
             stands |= self._stands(pair)
         run = self.wanted.run
-        return fabric_verdict(time.time(), run, list(links.values()), stands, notes)
+        told = [*notes, *self._unset(chosen)]
+        return fabric_verdict(time.time(), run, list(links.values()), stands, told)
 
     def link(self, pair: Pair, seen: Spots) -> LinkVerdict:
         return link_verdict(
             self.cluster, self.fabric, pair, self.trials(pair), self.world, self._left, seen
         )
+
+    def _explained(self, pair: Pair, seen: Spots) -> LinkVerdict:
+        """With what a look at each half found that the numbers do not tell."""
+        found = self.link(pair, seen)
+        known = {one.name for one in found.reasons} | failures_of(found)
+        more = [
+            reason
+            for report in preflight(self.cluster, self._segments(pair), self.world)
+            if report.host in pair_of(pair)
+            for reason in reasons_of(report, known)
+        ]
+        told = found.reasons
+        if "no-link" in known:
+            told = tuple(one for one in told if one.name != "no-ping")  # goes without saying
+        return replace(found, reasons=(*told, *more))
+
+    def _segments(self, pair: Pair) -> Fabric:
+        return Fabric(tuple(one for one in self.fabric.segments if one.link == pair.link))
+
+    def _unset(self, chosen: Sequence[Pair]) -> list[str]:
+        """Addresses that are missing are netplan's to set, and nobody's here."""
+        missing: dict[str, set[str]] = {}
+        for pair in chosen:
+            for trial in self.trials(pair):
+                for host, netdev in self._bare(trial):
+                    missing.setdefault(host, set()).add(netdev)
+        told = "; ".join(f"{host}: {', '.join(sorted(each))}" for host, each in missing.items())
+        return [f"no address on {told}. {SET_UP}"] if told else []
+
+    def _bare(self, trial: Trial) -> list[tuple[str, str]]:
+        """Ends that are up and lit and have no address."""
+        try:
+            lanes = [one.lane for one in trial.tests(self.world)]
+        except OrchError:
+            return []
+        found = []
+        for end in (end for lane in lanes for end in (lane.client, lane.server)):
+            netdev = self.world[end.host].get(ReadNetwork()).netdevs.get(end.netdev)
+            if netdev is not None and not end.address and (netdev.carrier or not netdev.up):
+                found.append((end.host, end.netdev))
+        return found
 
     def _left(self, trial: Trial, client: bool) -> Sequence[Left | None]:
         """What one end left; of a host that can't be read, nothing."""
@@ -99,6 +160,9 @@ class Fabrics:
         for host in {host for host, _ in asked} | {host for pair in sick for host in pair_of(pair)}:
             reads.add((host, self._firewall(host)))
             reads |= {(host, query) for query in FACTS}
+        for pair in sick:
+            mine = pair_of(pair)
+            reads |= {one for one in preflight_reads(self._segments(pair)) if one[0] in mine}
         self.world.read(frozenset(reads))
         return {spot: self._seen(spot, pings) for spot, pings in asked.items()}
 
@@ -135,6 +199,26 @@ class Fabrics:
             return not any(self.world[host].get(ping).values())
         except OrchError:
             return None
+
+
+def failures_of(found: LinkVerdict) -> set[str]:
+    """Kinds of the failures that a link's tests had."""
+    each = (lane.measured for lane in found.lanes)
+    return {one.failure.kind for one in each if one is not None and one.failure is not None}
+
+
+def reasons_of(report: HalfReport, known: set[str]) -> list[Reason]:
+    """What is wrong with a half, unless the verdict says so already in its own words."""
+    return [
+        Reason(
+            name=f"preflight-{one.name}",
+            cause=f"{report.host} {report.netdev}: {one.cause or one.said}",
+            remedy=one.remedy,
+            evidence=one.said,
+        )
+        for one in report.wrong
+        if one.grade == "bad" and not known & SAME.get(one.name, frozenset())
+    ]
 
 
 def pair_of(pair: Pair) -> tuple[str, str]:

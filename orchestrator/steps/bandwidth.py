@@ -38,6 +38,14 @@ REFUSES: Mapping[str | None, frozenset[State]] = {
 }
 
 
+STATES: Mapping[State, str] = {
+    "healthy": "is healthy",
+    "degraded": "is degraded",
+    "failed": "fails",
+    "unknown": "can't be judged",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class LinkCarries(Step):
     """One link of a deployment carries what it should."""
@@ -75,18 +83,19 @@ class LinkCarries(Step):
         found = self.verdict(world)
         if found.state == "healthy":
             return ""
-        why = "--accept-degraded" if self.accept else "gate.rdma allows it"
-        return f"{self.deployment} starts on a link that is not healthy ({why}): {told(found)}"
+        gate = self.cluster.deployments[self.deployment].gate.rdma
+        why = "--accept-degraded" if self.accept else f"gate.rdma is {gate or 'not said'}"
+        return f"{self.deployment} starts all the same ({why}): {told(found)}"
 
 
 def told(found: LinkVerdict) -> str:
     """The link, its number, what it should be, and the cause."""
-    number = "nothing that could be measured" if found.gbps is None else f"{found.gbps:.4g} Gb/s"
+    number = "no number could be had" if found.gbps is None else f"it carries {found.gbps:.4g} Gb/s"
     least = found.expected.healthy_gbps
-    wanted = "" if least is None else f", {least:.4g} at least are expected"
+    wanted = "" if least is None else f", {least:.4g} or more are expected"
     cause = next((one.cause for one in _reasons(found)), "")
     tail = f": {cause}" if cause else ""
-    return f"the link {found.link} is {found.state}, it carries {number}{wanted}{tail}"
+    return f"the link {found.link} {STATES[found.state]}, {number}{wanted}{tail}"
 
 
 def hint(found: LinkVerdict) -> str:
