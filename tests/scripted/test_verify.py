@@ -108,7 +108,7 @@ def quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
     monkeypatch.setattr(measure, "SLACK_S", 1)
     monkeypatch.setattr(measure, "HEARD_S", 1)
-    monkeypatch.setitem(POLICIES, "connect", Policy(attempts=1))  # type: ignore[arg-type]
+    monkeypatch.setitem(POLICIES, "connect", Policy(attempts=1))
 
 
 def run(monkeypatch: pytest.MonkeyPatch, hosts: Any, *words: str) -> Result:
