@@ -43,7 +43,7 @@ from orchestrator.steps.packages import names_for
 
 HEARD_S = 30  # a server is heard within that, or ends
 SLACK_S = 20  # what a client may take beyond the test itself
-JUST_S = 60  # a server that ended within that is this very trial's
+JUST_S = 20  # a server that ended within that is this very trial's
 TOOL: Mapping[Way, tuple[str, str]] = {
     "rdma": ("ib_write_bw", "perftest"),
     "tcp": ("iperf3", "iperf3"),
@@ -107,6 +107,12 @@ class Going:
             and left.fingerprint == fingerprint(self.trial, world)
         )
 
+    def gave_up(self, world: World) -> bool:
+        """Whether its server has just ended, and not because its client had come."""
+        left = self.found(world, client=False)
+        now = world[self.trial.server].get(Identify()).clock_epoch_s
+        return all(one is not None and (self.run or now - one.at < JUST_S) for one in left)
+
     def blocked(self, world: World) -> str:
         """Why no test can be run, "" if one can: the verdict has the cause from the interfaces themselves."""
         for test in self.trial.tests(world):
@@ -156,17 +162,6 @@ def words(test: Test, client: bool) -> tuple[str, ...]:
     return iperf.client(test) if client else iperf.server(test)
 
 
-def ended(job: Job, world: World, host: str, run: str) -> bool:
-    """Whether this trial's job has run and is over; without a run's name, only if that was just now."""
-    state = world[host].get(job)
-    if state.state not in ("done", "lost"):
-        return False
-    if run:
-        return True
-    age = world[host].get(Identify()).clock_epoch_s - (state.ended_s or 0)
-    return age < JUST_S
-
-
 @dataclass(frozen=True, kw_only=True)
 class Serve(GoingStep):
     """The server's tool runs, as a job that ends by itself."""
@@ -174,10 +169,9 @@ class Serve(GoingStep):
     host: str
 
     def check(self, world: World) -> Change | None:
-        job, run = self.going.job(client=False), self.going.run
-        if self.over(world) or ended(job, world, self.host, run):
+        if self.over(world) or self.going.gave_up(world):
             return None
-        if world[self.host].get(job).state == "running":
+        if world[self.host].get(self.going.job(client=False)).state == "running":
             return None
         return Change(f"measure {self.trial.name}")
 
@@ -224,9 +218,8 @@ class Ask(GoingStep):
         job = world[self.host].get(self.going.job(client=True))
         if job.state == "running":
             return watched(change, job)
-        server = world[self.trial.server].get(self.going.job(client=False))
-        if server.state in ("done", "lost"):
-            return None  # nobody to ask: its own words tell why
+        if world[self.trial.server].get(self.going.job(client=False)).state != "running":
+            return None if self.going.gave_up(world) else change  # its own words tell why
         if self.going.run and job.state in ("done", "lost"):
             return None  # it left nothing: the verdict says so
         return change
@@ -319,7 +312,7 @@ def steps_of(
         host=server,
         needs=needs,
         turns=turns,
-        reads=told | serving | facts,
+        reads=told | serving | facts | one.reads(client=False),
         going=one,
         **more,
     )
@@ -328,7 +321,7 @@ def steps_of(
         role="wait",
         host=server,
         needs=frozenset({serve.id}),
-        reads=told | serving | {(server, ReadAccepting(one.sudo[1]))},
+        reads=told | serving | one.reads(client=False) | {(server, ReadAccepting(one.sudo[1]))},
         patience=Patience(total=server_s + 60, stall=server_s + 60, poll=0.2),
         going=one,
         **more,

@@ -159,8 +159,19 @@ def test_the_way_of_a_trial() -> None:
 
 def test_a_server_that_ended_at_once_is_data_not_a_failed_step() -> None:
     serve, heard, ask = (first(kind) for kind in (Serve, Heard, Ask))
+    gone = {"server": left(serve.trial)}
     for step in (serve, heard, ask):
-        assert step.check(world(step, serve="done")) is None, step.id
+        assert step.check(world(step, serve="done", left=gone)) is None, step.id
+
+
+def test_a_server_of_an_earlier_attempt_is_no_reason_not_to_try() -> None:
+    """Whoever takes any run's results must not take a server's old end for this attempt's."""
+    serve = first(Serve)
+    step = replace(serve, going=reusing(serve.trial))
+    just, before = ({"server": left(serve.trial, run="any", at=at)} for at in (990, 900))
+    assert step.check(world(step, serve="done", left=just)) is None
+    assert step.check(world(step, serve="done", left=before)) is not None
+    assert step.check(world(step, serve="done")) is not None  # its results were removed
 
 
 def test_what_another_run_left_is_not_this_runs() -> None:
