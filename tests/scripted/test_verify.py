@@ -113,7 +113,9 @@ def quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(monkeypatch: pytest.MonkeyPatch, hosts: Any, *words: str) -> Result:
     monkeypatch.setattr(Site, "hosts", hosts)
-    return CliRunner().invoke(verify, ["--duration", "1s", "--qps", "1", *words], catch_exceptions=False)
+    return CliRunner().invoke(
+        verify, ["--duration", "1s", "--qps", "1", *words], catch_exceptions=False
+    )
 
 
 def verdict(done: Result) -> dict[str, Any]:
@@ -167,8 +169,14 @@ def test_tools_that_hang_are_ended_and_said(
     assert done.exit_code == 1
     (link,) = verdict(done)["links"]
     assert link["state"] == "failed" and link["reasons"]
-    left = [one for one in Path("/proc").glob("[0-9]*/environ") if str(fabric.shared) in text(one)]
-    assert not left
+    assert not [one for one in Path("/proc").glob("[0-9]*") if tool_of(fabric, one)]
+
+
+def tool_of(fabric: Fabric, process: Path) -> bool:
+    """Whether it is what the fake has become."""
+    return text(process / "cmdline") == "sleep\x0060\x00" and str(fabric.shared) in text(
+        process / "environ"
+    )
 
 
 def text(file: Path) -> str:
