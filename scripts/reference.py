@@ -192,7 +192,7 @@ def _links() -> list[str]:
     """What knowledge/rdma.yaml says, for people."""
     text = files("orchestrator.knowledge").joinpath("rdma.yaml").read_text(encoding="utf-8")
     known = yaml.safe_load(text)
-    lines = [
+    return [
         "## Links",
         "",
         "What can keep a link between two hosts from being measured:",
@@ -207,7 +207,6 @@ def _links() -> list[str]:
         "| --- | --- | --- |",
         *(_link_line(one["name"], one) for one in known["causes"]),
     ]
-    return lines
 
 
 def _link_line(name: str, one: Mapping[str, Any]) -> str:

@@ -146,7 +146,7 @@ class Host(Strict):
     ports: Mapping[str, PortSpec]
     management: tuple[Netdev, ...]
     prepare: Prepare
-    expect: Expect
+    expect: Expect = Expect()
     install_packages: bool
     env: Mapping[str, str]
 

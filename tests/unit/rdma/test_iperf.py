@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.knowledge.fabric import failures
 from orchestrator.rdma import iperf
-from orchestrator.rdma.answers import Effort, Said, Test
+from orchestrator.rdma.answers import Effort, Load, Said, Test
 from tests.captured import IPERF3, a_test, iperf3
 
 GOOD = ("10_four_streams.txt", "11_one_stream.txt", "12_both_ways.txt")
@@ -34,7 +34,7 @@ RCS = st.sampled_from([None, 0, 1, 124, 137, 143])
 
 
 def of(name: str) -> Test:
-    load = "both-ways" if name == "12_both_ways.txt" else "alone"
+    load: Load = "both-ways" if name == "12_both_ways.txt" else "alone"
     return a_test("tcp", load=load, effort=Effort(seconds=1, qps=1 if "one_stream" in name else 4))
 
 

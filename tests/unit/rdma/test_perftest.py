@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.knowledge.fabric import failures
 from orchestrator.rdma import perftest
-from orchestrator.rdma.answers import Effort, Said
+from orchestrator.rdma.answers import Effort, Metric, Said
 from tests.captured import RDMA, a_test, like, rdma
 
 GOOD = {
@@ -288,7 +288,8 @@ def test_whatever_breaks_there_is_no_traceback_and_no_pass(name: str, data: st.D
         )
     one = replace(client, out=texts[0], err=texts[1], rc=data.draw(RCS))
     other = replace(server, out=texts[2], err=texts[3], rc=data.draw(RCS))
-    metric = data.draw(st.sampled_from(["bandwidth", "latency"]))
+    metrics: list[Metric] = ["bandwidth", "latency"]
+    metric = data.draw(st.sampled_from(metrics))
     found = perftest.measured(like(client, metric), one, other)
     assert (found.failure is None) != (found.gbps is None and found.latency_us is None)
     if found.failure is not None:
