@@ -74,7 +74,7 @@ def _is_address(text: str) -> bool:
 def _loaded(document: Mapping[str, Any]) -> Cluster:
     with tempfile.TemporaryDirectory(prefix="orch-init-") as folder:
         path = Path(folder) / "inventory.yaml"
-        path.write_text(yaml.safe_dump(dict(document)), encoding="utf-8")
+        path.write_text(yaml.safe_dump(dict(document), sort_keys=False), encoding="utf-8")
         return load_inventory(path)
 
 

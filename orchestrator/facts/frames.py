@@ -15,7 +15,7 @@ from orchestrator.facts.probe import NOT_FOUND, answered, json_of, listed, probe
 from orchestrator.reply import no_sudo
 from orchestrator.script import Raw, Result, Script, argv, sh
 
-SECONDS = 8.0  # a port that was down needs a few until its light is there
+SECONDS = 6.0  # a port that was down needs some until its light is there
 
 
 @dataclass(frozen=True)

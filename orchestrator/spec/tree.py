@@ -17,6 +17,8 @@ from orchestrator.spec import scalars
 from orchestrator.spec.models import Finding
 
 MAX_DEPTH = 48
+TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+LIBYAML_DEPTH = "exceeded maximum nesting depth"  # 1,000 brackets, from PyYAML 6.0.4 on
 MAX_VALUES = 200_000  # counted as if every alias were written out
 MAX_ALIASES = 10_000
 MAX_FINDINGS = 100  # nobody reads more at once
@@ -160,6 +162,9 @@ class _Builder:
         line = dict(enumerate(text.split("\n"), start=1)).get(mark.line, "")
         tabbed = "\t" in line[: len(line) - len(line.lstrip())]
         problem = error.problem or error.context or "syntax error"
+        if problem == LIBYAML_DEPTH:  # it reads ahead of us
+            self.wrong(mark, TOO_DEEP)
+            return
         self.wrong(mark, f"not YAML: {problem}", "indent with spaces, not tabs" if tabbed else "")
 
     def feed(self, event: Any) -> None:
@@ -182,7 +187,7 @@ class _Builder:
         if event.tag not in (_MAP_TAGS if is_map else _LIST_TAGS):
             self.wrong(mark, f"the tag {event.tag[:60]!r} is not supported: plain values only")
         if len(self._open) >= MAX_DEPTH:
-            raise self.stop(mark, f"nested more than {MAX_DEPTH} levels deep")
+            raise self.stop(mark, TOO_DEEP)
         self._open.append(_Open(mark, is_map, event.anchor))
 
     def _end(self) -> None:
@@ -195,7 +200,7 @@ class _Builder:
         if node.size > MAX_VALUES:
             raise self.stop(done.mark, f"more than {MAX_VALUES} values, aliases written out")
         if node.depth > MAX_DEPTH:
-            raise self.stop(done.mark, f"nested more than {MAX_DEPTH} levels deep through aliases")
+            raise self.stop(done.mark, f"{TOO_DEEP} through aliases")
         self._attach(node, done.anchor)
 
     def _attach(self, node: Node, anchor: str | None) -> None:

@@ -84,7 +84,10 @@ def main():
     raised, sockets = {}, {}
     try:
         for netdev in netdevs:
-            before = flags(control, netdev)
+            try:
+                before = flags(control, netdev)
+            except OSError:
+                continue  # the host has no such interface
             if not before & IFF_UP:
                 raised[netdev] = before
                 set_flags(control, netdev, before | IFF_UP)
