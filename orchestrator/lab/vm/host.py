@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 import time
 import uuid
@@ -97,19 +96,20 @@ def wait_until_up(folder: Path, host: LabHost) -> None:
     )
 
 
-def become(folder: Path, layout: Layout, host: LabHost, own: KeyPair, user: KeyPair) -> None:
+def become(folder: Path, host: LabHost, own: KeyPair, user: KeyPair) -> None:
     """Make a restored machine this host: name, keys, machine id, and the time that it is."""
-    seed = seed_archive(layout, host, own, user)
+    seed = seed_archive(own, user)
     checked(folder, "/bin/tar", "-xz", "-C", "/", stdin=seed)
     now = f"{time.time():.3f}"
     checked(folder, "/bin/sh", "/usr/lib/orch-lab/become.sh", host.name, now)
 
 
-def seed_archive(layout: Layout, host: LabHost, own: KeyPair, user: KeyPair) -> bytes:
-    """The files that make one machine that host, as a tar to unpack at its root."""
-    marker = json.dumps({"lab": layout.name, "host": host.name}, indent=1)
+def seed_archive(own: KeyPair, user: KeyPair) -> bytes:
+    """The files that make one machine that host, as a tar to unpack at its root.
+
+    No /etc/orch-lab as in a container: the kernel is the machine's own, so nothing of it is spared.
+    """
     files = {
-        "etc/orch-lab": (marker, 0o644, 0),
         "etc/machine-id": (f"{uuid.uuid4().hex}\n", 0o444, 0),
         "etc/ssh/ssh_host_ed25519_key": (own.private.decode(), 0o600, 0),
         "etc/ssh/ssh_host_ed25519_key.pub": (own.public, 0o644, 0),

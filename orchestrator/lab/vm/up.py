@@ -74,7 +74,7 @@ def _make(home: Home, wish: Wish, progress: Progress) -> records.Record:
         machine = machine_of(home, layout, host, pieces.image, pieces.accelerator)
         start(replace(machine, state=saved.state), layout, host)
         wait_for_agent(folder, host.name)
-        become(folder, layout, host, own[host.name], user)
+        become(folder, host, own[host.name], user)
         wait_until_up(folder, host)
 
     with progress.timed(f"lab {layout.name}: {len(layout.hosts)} virtual machines"):

@@ -33,6 +33,14 @@ chown orch:orch /home/orch/.ssh
 systemctl --quiet enable systemd-networkd.service ssh.service lldpd.service orch-lab-rxe.service
 # shellcheck disable=SC2086
 systemctl --quiet mask $3
+# `netplan apply` reloads systemd more than once; each generator that has nothing to do here costs emulation time.
+mkdir -p /etc/systemd/system-generators
+for generator in /lib/systemd/system-generators/systemd-*; do
+  case ${generator##*/} in
+    systemd-fstab-generator) ;;
+    *) ln -s /dev/null "/etc/systemd/system-generators/${generator##*/}" ;;
+  esac
+done
 rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /etc/resolv.conf
 : >/etc/machine-id
 ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key # until a lab gives the host its own
