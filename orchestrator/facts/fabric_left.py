@@ -17,7 +17,7 @@ KEEP = 300_000
 def folder(sudo: bool) -> Sh:
     """Shell that sets `f` to the folder of results. A home may be shared by hosts: theirs has the host's name."""
     if sudo:
-        return sh("f=/var/lib/orch/fabric")
+        return sh("f=/var/lib/orch-fabric")
     return sh(
         """read -r host </proc/sys/kernel/hostname
 f=${HOME:?}/.local/state/orch/fabric/$host"""
