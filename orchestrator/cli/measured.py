@@ -30,7 +30,7 @@ STAGES = ("fabric-tools", "measure")
 
 
 def measured(site: Site, options: Mapping[str, Any]) -> tuple[FabricVerdict | None, int]:
-    """The verdict and the exit code; no verdict where nothing could be begun. What is shown goes to stderr with --json."""
+    """The verdict and the exit code; no verdict where nothing could be begun. With --json the run is told on stderr."""
     stream = sys.stderr if site.json else sys.stdout
     with open_bus(redact=site.redact, stream=stream) as bus, interruptible() as cancel:
         options = {**options, "run": bus.run}

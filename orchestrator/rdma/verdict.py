@@ -63,9 +63,31 @@ def link_verdict(
     seen: Mapping[tuple[str, str], Seen] | None = None,
 ) -> LinkVerdict:
     """How one link between two hosts is."""
-    rails = _rails(trials)
-    members = [member for rail in rails for member in (rail.client, rail.server)]
-    conditions = tuple(condition(one, world, (seen or {})) for one in members)
+    ends = [member for rail in _rails(trials) for member in (rail.client, rail.server)]
+    conditions = tuple(condition(one, world, (seen or {})) for one in ends)
+    tests, measured = _results(trials, world, lefts, conditions)
+    way: Way = "tcp" if "tcp" in {test.way for test in tests} else "rdma"
+    hosts = (pair.first, pair.second)
+    reaches = [reach_of(cluster, fabric, pair.link, host, conditions) for host in hosts]
+    cables = [None if each.expect.relative else each.gbps for each in reaches]
+    return judge(
+        Material(
+            link=pair.link,
+            hosts=hosts,
+            tests=tests,
+            measured=measured,
+            expected=expectations(way, reaches),
+            conditions=conditions,
+            cable_gbps=None if None in cables else min(one for one in cables if one is not None),
+            halves=min(each.halves for each in reaches),
+        )
+    )
+
+
+def _results(
+    trials: Sequence[Trial], world: World, lefts: Lefts, conditions: Sequence[Condition]
+) -> tuple[tuple[Test, ...], Mapping[str, Measured]]:
+    """All tests that are to be run, and what was measured of them."""
     at = {(one.host, one.netdev): one for one in conditions}
     tests: list[Test] = []
     measured: dict[str, Measured] = {}
@@ -78,25 +100,7 @@ def link_verdict(
             told = measurement(test, client, server, at)
             if told is not None:
                 measured[test.id] = told
-    ways = {test.way for test in tests}
-    way: Way = "tcp" if "tcp" in ways else "rdma"
-    reaches = [
-        reach_of(cluster, fabric, pair.link, host, conditions)
-        for host in (pair.first, pair.second)
-    ]
-    cable = [None if each.expect.relative else each.gbps for each in reaches]
-    return judge(
-        Material(
-            link=pair.link,
-            hosts=(pair.first, pair.second),
-            tests=tuple(tests),
-            measured=measured,
-            expected=expectations(way, reaches),
-            conditions=conditions,
-            cable_gbps=None if None in cable else min(one for one in cable if one is not None),
-            halves=min(each.halves for each in reaches),
-        )
-    )
+    return tuple(tests), measured
 
 
 def expectations(way: Way, reaches: Sequence[Reach]) -> Mapping[Load, Expected]:
@@ -268,9 +272,7 @@ def reach_of(
     cluster: Cluster, fabric: Fabric, link: str, host: str, conditions: Sequence[Condition]
 ) -> Reach:
     """What one end should be able to."""
-    port = next(
-        member.port for one, member in fabric.of_host(host) if one.link == link
-    )
+    port = next(member.port for one, member in fabric.of_host(host) if one.link == link)
     mine = [one for one in conditions if one.host == host]
     widths = [one.pcie.max_gbps for one in mine if one.pcie is not None]
     known = [one for one in widths if one is not None]

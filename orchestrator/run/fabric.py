@@ -23,9 +23,7 @@ from orchestrator.spec.models import Cluster
 from orchestrator.steps.measure import FACTS, Going, Wanted, going
 
 SMALL = 576  # a packet of this fits everywhere
-SET_UP = (
-    "The network is not changed from here: `orch run network` sets the links' addresses, as `orch up` does"
-)
+SET_UP = "The network is not changed from here: `orch run network` sets the links' addresses, as `orch up` does"
 # What preflight calls a finding → the causes and failures of knowledge/rdma.yaml that say the same.
 SAME: Mapping[str, frozenset[str]] = {
     "present": frozenset(("no-link", "link-down")),

@@ -30,7 +30,8 @@ def timed(work):
 def half(size, seconds, factor, wrong):
     """Four columns of a row."""
     algbw = size / seconds / 1e9
-    return "%10.1f %7.2f %7.2f %6d" % (seconds * 1e6, algbw, algbw * factor, wrong), algbw * factor
+    text = f"{seconds * 1e6:10.1f} {algbw:7.2f} {algbw * factor:7.2f} {wrong:6d}"
+    return text, algbw * factor
 
 
 def all_gather(size, rank, world):
@@ -62,22 +63,30 @@ def all_reduce(size, rank, world):
     return results, "sum", count
 
 
+def table(size, count, redop, results):
+    """As nccl-tests prints it."""
+    columns = "time   algbw   busbw  #wrong"
+    wrong = sum(int(text.split()[-1]) for text, _ in results)
+    yield f"# torch {torch.__version__}, NCCL {'.'.join(map(str, torch.cuda.nccl.version()))}"
+    yield f"#  size  count  type  redop  root  {columns}  {columns}"
+    yield f"{size:12d} {count:12d}   float  {redop:>5}     -1 " + " ".join(
+        one for one, _ in results
+    )
+    yield f"# Out of bounds values : {wrong} {'FAILED' if wrong else 'OK'}"
+    yield f"# Avg bus bandwidth    : {sum(rate for _, rate in results) / len(results):.4f}"
+
+
 def main():
     name, size = sys.argv[1], int(sys.argv[2])
     torch.cuda.set_device(0)
     dist.init_process_group("nccl", device_id=torch.device("cuda", 0))
     rank, world = dist.get_rank(), dist.get_world_size()
     size -= size % (WORD * world)
-    results, redop, count = {"all_gather": all_gather, "all_reduce": all_reduce}[name](size, rank, world)
+    results, redop, count = {"all_gather": all_gather, "all_reduce": all_reduce}[name](
+        size, rank, world
+    )
     if rank == 0:
-        columns = "time   algbw   busbw  #wrong"
-        print("# torch %s, NCCL %s" % (torch.__version__, ".".join(map(str, torch.cuda.nccl.version()))))
-        print("#  size  count  type  redop  root  %s  %s" % (columns, columns))
-        row = "%12d %12d   float  %5s     -1 " % (size, count, redop)
-        print(row + " ".join(text for text, _ in results))
-        wrong = sum(int(text.split()[-1]) for text, _ in results)
-        print("# Out of bounds values : %d %s" % (wrong, "FAILED" if wrong else "OK"))
-        print("# Avg bus bandwidth    : %.4f" % (sum(rate for _, rate in results) / len(results)))
+        sys.stdout.write("\n".join([*table(size, count, redop, results), ""]))
         sys.stdout.flush()
     dist.destroy_process_group()
     os._exit(0)

@@ -27,7 +27,9 @@ from tests.unit.network.worlds import NO_RDMA, RDMA, Answers, answers, network, 
 
 PAIR = cluster(names(2), cable("spark-1.p1", "spark-2.p1"))
 LINK = Pair("spark-1.p1~spark-2.p1", "spark-1", "spark-2")
-VERSIONS: Mapping[Query[Any], Any] = {TOOL_VERSIONS: Packages("apt", {"perftest": "24.01", "iperf3": "3.16"})}
+VERSIONS: Mapping[Query[Any], Any] = {
+    TOOL_VERSIONS: Packages("apt", {"perftest": "24.01", "iperf3": "3.16"})
+}
 
 
 def addressed(of: Cluster, host: str) -> Answers:

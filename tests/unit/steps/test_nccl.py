@@ -25,8 +25,8 @@ from orchestrator.steps.nccl import (
     NcclEnded,
     NcclIdle,
     NcclStart,
-    nccl_steps,
     nccl_rank,
+    nccl_steps,
 )
 from tests.unit.network.clusters import cable, cluster, deployment, names
 from tests.unit.network.worlds import Answers
