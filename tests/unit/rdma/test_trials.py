@@ -35,7 +35,7 @@ VERSIONS: Mapping[Query[Any], Any] = {
 def addressed(of: Cluster, host: str) -> Answers:
     """A host with all the addresses that the files give it."""
     found = {member.netdev: str(member.interface) for _, member in plan_fabric(of).of_host(host)}
-    return answers(with_addresses(network(), **found), more=VERSIONS)
+    return answers(with_addresses(network(), 9000, **found), more=VERSIONS)
 
 
 def world_of(of: Cluster) -> Mapping[str, Answers]:
