@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.rdma.answers import Effort, FabricVerdict
     from orchestrator.rdma.past import Past
 
+INTERRUPTED = 130  # half a run is no history
 MOST_BYTES = 2**30  # of one message: perftest registers two buffers of it for each queue pair
 
 
@@ -90,7 +91,7 @@ def measure(site: Site, said: Mapping[str, Any]) -> int:
     verdict, code = measured(site, options)
     if verdict is None:
         return code
-    notes, pasts = _remember(verdict)
+    notes, pasts = _remember(verdict) if code != INTERRUPTED else ([], {})
     _show(site, verdict, pasts, code)
     for note in notes:
         click.echo(f"note: {note}", err=True)

@@ -51,10 +51,9 @@ class FabricUsed(GangStep):
         devices = rank_devices(self.cluster, self.deployment, self.deployment.head, world)
         if not devices:
             return None
-        moved = self._read(world)
-        if moved is None:
+        if self._read(world) is None:
             return Change("see whether the RDMA counters move while it answers")
-        still = [one.name for one in devices if moved.get(one.name, 0) < LEAST_BYTES]
+        still = self._still(world)
         if still and self.deployment.gate.rdma == "required":
             raise Refused(
                 f"{self.deployment.name} answers, but {', '.join(still)} carried nothing: TCP fallback",
@@ -63,6 +62,19 @@ class FabricUsed(GangStep):
                 hint="set `debug: true` in the profile and look for NET/IB in `orch logs`",
             )
         return None
+
+    def _still(self, world: World) -> list[str]:
+        """Devices that carried nothing when it was asked."""
+        moved = self._read(world) or {}
+        devices = rank_devices(self.cluster, self.deployment, self.deployment.head, world)
+        return [one.name for one in devices if moved.get(one.name, 0) < LEAST_BYTES]
+
+    def remark(self, world: World) -> str:
+        """NCCL falls back without a word: it is said where it is allowed."""
+        still = self._still(world)
+        if not still:
+            return ""
+        return f"{self.deployment.name} answers, but {', '.join(still)} carried nothing: TCP fallback"
 
     def apply(self, change: Change, world: World) -> Script:
         head = self.deployment.head
