@@ -41,8 +41,9 @@ from orchestrator.steps.job import Job, end_job, job_name, job_script, watched
 from orchestrator.steps.measure_job import Part, program
 from orchestrator.steps.packages import names_for
 
-HEARD_S = 30  # a server is heard within that, or ends
-SLACK_S = 20  # what a client may take beyond the test itself
+HEARD_S = 120  # between a server's start and its client's; a busy host takes its time
+SLACK_S = 30  # what a client may take beyond the test itself
+MARGIN_S = 60  # to write down what it said
 JUST_S = 20  # a server that ended within that is this very trial's
 TOOL: Mapping[Way, tuple[str, str]] = {
     "rdma": ("ib_write_bw", "perftest"),
@@ -179,7 +180,7 @@ class Serve(GoingStep):
         limit, _ = limits(self.trial)
         sudo = self.going.sudo[1]
         text = program(self.parts(world, client=False), sudo, limit)
-        return job_script(self.going.job(client=False).name, text, sudo=sudo, limit=limit + 10)
+        return job_script(self.going.job(client=False).name, text, sudo=sudo, limit=limit + MARGIN_S)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +229,7 @@ class Ask(GoingStep):
         _, limit = limits(self.trial)
         sudo = self.going.sudo[0]
         text = program(self.parts(world, client=True), sudo, limit)
-        return job_script(self.going.job(client=True).name, text, sudo=sudo, limit=limit + 10)
+        return job_script(self.going.job(client=True).name, text, sudo=sudo, limit=limit + MARGIN_S)
 
 
 @dataclass(frozen=True, kw_only=True)
