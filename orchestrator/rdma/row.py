@@ -10,7 +10,7 @@ TITLE = re.compile(
     r"(?:BW |[\d.]+% )?\S+"
 )  # "#bytes", "BW average[Gb/sec]", "99.9% percentile[usec]"
 WHOLE = re.compile(r"\d{1,18}")
-REAL = re.compile(r"\d{1,12}\.\d{1,9}")
+REAL = re.compile(r"\d{1,12}\.\d{2,9}")  # perftest prints two decimals or six
 RULE = re.compile(r"-{20,}")
 NOISE = re.compile(r"^ ?(?:WARNING|Conflicting CPU)")
 GBITS = {"Gb/sec": 1.0, "MiB/sec": 2**20 * 8 / 1e9}

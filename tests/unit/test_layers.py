@@ -21,7 +21,6 @@ PURE = (
     "rdma",
     "knowledge",
     "flags",
-    "rdma",
 )
 OUTSIDE = frozenset(
     (
