@@ -92,8 +92,8 @@ def _placed(cluster: Cluster, fabric: Fabric) -> Iterator[Box]:
         across = middle + step * (count - 1) / 2
         for place, name in enumerate(switches):
             told = tuple(str(one.subnet) for one in fabric.segments if one.switch == name)
-            y = 60 + place * 120
-            yield Box(name, ("a subnet for each half", *told), across, y, "switch")
+            lines_of = ("a subnet for each half", *told)
+            yield Box(name, lines_of, across, 60 + place * 120, "switch")
         top = (180 + 120 * (len(switches) - 1) if switches else 20) + tallest / 2
         for place, (name, each) in enumerate(lines.items()):
             yield Box(name, each, middle + place * step, top)

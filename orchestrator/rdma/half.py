@@ -107,7 +107,7 @@ def _cable(member: Member, netdev: Netdev) -> Iterator[Found]:
 def _speed(member: Member, netdev: Netdev, port: PortSpec, facts: Answered) -> Found:
     identity = facts.get(Identify())
     if identity is not None and identity.in_lab:
-        return Found("speed", "ok", "a lab's cable has no speed")
+        return Found("speed", "ok", "a lab's cable has no speed of its own")
     if netdev.speed_mbps is None:
         return Found(
             "speed", "unknown", "the speed can't be read", "no carrier, or the driver says none"

@@ -20,6 +20,7 @@ from orchestrator.network.netplan import wanted_of
 from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.decide import settled
 from orchestrator.plan.graph import ordered
+from orchestrator.rdma.preflight import preflight, preflight_reads
 from orchestrator.run.converge import survey
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Executor
@@ -153,6 +154,12 @@ def test_a_pair_gets_its_netplan_and_answers_over_both_halves(lab: Lab) -> None:
     cluster = load_inventory(lab.inventory)
     assert converge(cluster) == ({}, True)
     assert check_every_link(lab, cluster) == 4
+    fabric = plan_fabric(cluster)
+    with Pool(cluster.hosts, no_secret) as pool:
+        reports = preflight(cluster, fabric, host_reader(pool)(preflight_reads(fabric)))
+    assert len(reports) == 4
+    for report in reports:
+        assert [(one.name, one.grade) for one in report.wrong] == [("device", "warn")], report
 
 
 def test_three_hosts_get_their_netplan_and_answer_over_every_link(three: Lab) -> None:

@@ -262,7 +262,8 @@ def world(seen: dict[str, Seen]) -> World:
     """The answers behind what was seen."""
     made = {}
     for host, one in seen.items():
-        net = network(**{name: netdev(name, mac=each) for name, each in one.macs.items()})
+        netdevs = {name: netdev(name, mac=each) for name, each in one.macs.items()}
+        net = network("192.168.102.10", **netdevs)
         values: dict[object, object] = {}
         for where, query in look_reads(cluster_ports(PAIR)):
             if where == host:

@@ -62,9 +62,9 @@ def addresses(name: str) -> dict[str, str]:
 
 def healthy(name: str) -> dict[Query[Any], Any]:
     """A Spark as it should be: constructed."""
-    net = with_addresses(
-        network(), **{one: f"{address}/24" for one, address in addresses(name).items()}
-    )
+    net = network()
+    for one, address in addresses(name).items():
+        net = with_addresses(net, 9000, **{one: f"{address}/24"})
     netdevs = {one: replace(netdev, pci=PCI.get(one, "")) for one, netdev in net.netdevs.items()}
     devices = tuple(
         replace(one, gids=gids(addresses(name)[one.netdev])) if one.netdev in (A, B) else one
@@ -191,6 +191,13 @@ def test_each_fault_has_its_own_finding(
     assert wrong.cause or grade == "unknown"
     assert wrong.remedy or grade == "unknown"
     assert found["spark-2", 1].grade == "ok"
+
+
+def test_a_labs_cable_has_no_speed() -> None:
+    slow = with_netdev(speed_mbps=10_000)
+    assert finding(reports(slow)["spark-1", 0], "speed").grade == "bad"
+    lab = {**slow, Identify(): identity(in_lab=True)}
+    assert finding(reports(lab)["spark-1", 0], "speed").grade == "ok"
 
 
 def test_an_mtu_that_differs_is_told_at_both_ends() -> None:
