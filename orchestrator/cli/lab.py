@@ -39,11 +39,19 @@ def _progress() -> Progress:
 
 
 @lab.command()
-def setup() -> None:
+@click.option(
+    "--vm", is_flag=True, help="What `up --vm` needs: QEMU, an image, two booted machines."
+)
+def setup(vm: bool) -> None:
     """Make what labs need, once: engine, host image, vLLM's CPU build, llama.cpp, a tiny model."""
+    home = _home()
+    if vm:
+        from orchestrator.lab.vm.up import set_up_vms
+
+        click.echo(f"ready in {set_up_vms(home, _progress(), count=2).image.folder}")
+        return
     from orchestrator.lab.setup import set_up
 
-    home = _home()
     pieces = set_up(home, _progress())
     click.echo(f"ready in {home.path}: {pieces.image}")
 

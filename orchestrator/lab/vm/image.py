@@ -63,17 +63,16 @@ def image_folder(home: Home) -> Path:
 
 
 def ensure_image(home: Home, progress: Progress) -> Image:
-    """Return the image, building it when there is none of that recipe."""
+    """Return the image, building it when there is none of that recipe. Call while holding the setup lock."""
     folder = image_folder(home)
-    with home.lock("vm-image", progress):
-        if not folder.exists():
-            if home.free_bytes() < ROOM:
-                raise Refused(
-                    f"{home.path}: {gib(home.free_bytes())} free, the image of virtual machines needs {gib(ROOM)}",
-                    hint="free some space, or set ORCH_LAB_HOME to a larger disk",
-                )
-            with home.making(folder) as made, home.scratch("vm-tree") as scratch:
-                _build(home, progress, made, scratch)
+    if not folder.exists():
+        if home.free_bytes() < ROOM:
+            raise Refused(
+                f"{home.path}: {gib(home.free_bytes())} free, the image of virtual machines needs {gib(ROOM)}",
+                hint="free some space, or set ORCH_LAB_HOME to a larger disk",
+            )
+        with home.making(folder) as made, home.scratch("vm-tree") as scratch:
+            _build(home, progress, made, scratch)
     return Image(folder)
 
 

@@ -60,17 +60,16 @@ def saved_folder(image: Image, accelerator: Accelerator, slot: int) -> Path:
 def ensure_saved(
     home: Home, image: Image, accelerator: Accelerator, slots: Sequence[int], progress: Progress
 ) -> dict[int, Saved]:
-    """Return a saved machine for each slot, booting those that there are none of."""
+    """Return a saved machine for each slot, booting those that there are none of, under the setup lock."""
     folders = {slot: saved_folder(image, accelerator, slot) for slot in slots}
-    with home.lock("vm-saved", progress):
-        missing = [slot for slot in slots if not folders[slot].exists()]
-        if missing:
-            how = "under KVM" if accelerator == "kvm" else "emulated"
-            with progress.timed(f"first boot of {len(missing)} virtual machines, {how}"):
-                for_each(
-                    {str(slot): slot for slot in missing},
-                    lambda slot: _boot_and_save(home, image, accelerator, slot, folders[slot]),
-                )
+    missing = {str(slot): slot for slot in slots if not folders[slot].exists()}
+    if missing:
+        how = "under KVM" if accelerator == "kvm" else "emulated"
+        with progress.timed(f"first boot of {len(missing)} virtual machines, {how}"):
+            for_each(
+                missing,
+                lambda slot: _boot_and_save(home, image, accelerator, slot, folders[slot]),
+            )
     return {slot: Saved(folder) for slot, folder in folders.items()}
 
 

@@ -16,7 +16,7 @@ from orchestrator.lab.machine import ensure_packages
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.recipe import recipe
 from orchestrator.lab.up import Making, Wish, for_each, write_files
-from orchestrator.lab.vm import folders, switches
+from orchestrator.lab.vm import folders, processes, switches
 from orchestrator.lab.vm.accelerator import accelerator
 from orchestrator.lab.vm.argv import Accelerator, Start
 from orchestrator.lab.vm.host import (
@@ -32,6 +32,7 @@ from orchestrator.lab.vm.image import Image, ensure_image
 from orchestrator.lab.vm.layout import ADDRESS, lay_out_vms, slot_of
 from orchestrator.lab.vm.saved import Saved, ensure_saved
 
+IMAGE = "image"  # in a machine's folder, a link to what it was made from
 FIRST_PORT, PORTS = 42200, 2000  # of the hosts' sshds on this machine
 
 
@@ -53,9 +54,13 @@ def set_up_vms(home: Home, progress: Progress, count: int) -> VmPieces:
             hint=f"they are on {', '.join(recipe().vm.architectures)}; containers (without --vm) work here",
         )
     ensure_packages(home, progress, recipe().vm.machine)
-    image = ensure_image(home, progress)
-    how = accelerator(home, image, progress)
-    return VmPieces(image, how, ensure_saved(home, image, how, range(1, count + 1), progress))
+    with home.lock("setup", progress):
+        processes.end(home.path / "tmp")  # of a set-up that was killed
+        home.clear_leftovers()
+        image = ensure_image(home, progress)
+        how = accelerator(home, image, progress)
+        saved = ensure_saved(home, image, how, range(1, count + 1), progress)
+    return VmPieces(image, how, saved)
 
 
 def _make(home: Home, wish: Wish, progress: Progress) -> records.Record:
@@ -71,6 +76,7 @@ def _make(home: Home, wish: Wish, progress: Progress) -> records.Record:
         folder = folders.of_host(home, layout, host)
         saved = pieces.saved[slot_of(layout, host)]
         overlay(saved.disk, folder)
+        (folder / IMAGE).symlink_to(pieces.image.folder)
         machine = machine_of(home, layout, host, pieces.image, pieces.accelerator)
         start(replace(machine, state=saved.state), layout, host)
         wait_for_agent(folder, host.name)
@@ -132,7 +138,7 @@ def power_on(home: Home, record: records.Record, host: LabHost, progress: Progre
     layout = record.layout
     folder = folders.of_host(home, layout, host)
     if not runs(folder):
-        image = ensure_image(home, progress)
+        image = Image((folder / IMAGE).resolve())  # the kernel that its disk has the modules of
         how = accelerator(home, image, progress)
         start(machine_of(home, layout, host, image, how), layout, host)
     wait_until_up(folder, host)
