@@ -74,7 +74,9 @@ class FabricUsed(GangStep):
         still = self._still(world)
         if not still:
             return ""
-        return f"{self.deployment.name} answers, but {', '.join(still)} carried nothing: TCP fallback"
+        return (
+            f"{self.deployment.name} answers, but {', '.join(still)} carried nothing: TCP fallback"
+        )
 
     def apply(self, change: Change, world: World) -> Script:
         head = self.deployment.head

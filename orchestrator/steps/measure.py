@@ -180,7 +180,9 @@ class Serve(GoingStep):
         limit, _ = limits(self.trial)
         sudo = self.going.sudo[1]
         text = program(self.parts(world, client=False), sudo, limit)
-        return job_script(self.going.job(client=False).name, text, sudo=sudo, limit=limit + MARGIN_S)
+        return job_script(
+            self.going.job(client=False).name, text, sudo=sudo, limit=limit + MARGIN_S
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
