@@ -17,6 +17,7 @@ from typing import Literal
 from orchestrator.errors import FilesWrong
 from orchestrator.network.allocate import host_numbers, pick_subnets
 from orchestrator.network.cabling import Cable, cables, natural
+from orchestrator.spec.derived import once, placed
 from orchestrator.spec.models import Cluster, Finding
 
 FabricKind = Literal["pair", "switch", "ring", "chain", "mesh", "none"]
@@ -25,11 +26,8 @@ LINK_LOCAL = IPv4Network("169.254.0.0/16")
 
 def spanning(cluster: Cluster, host: str) -> tuple[str, ...]:
     """Deployments that need the fabric of this host: those that share it with other hosts."""
-    return tuple(
-        name
-        for name, one in cluster.deployments.items()
-        if host in one.hosts and len(set(one.hosts)) > 1
-    )
+    here = placed(cluster).get(host, ())
+    return tuple(one.name for one in here if len(set(one.hosts)) > 1)
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Segment:
     switch: str | None = None
     nccl: bool = True  # False: slow, for weights and control alone
 
-    @property
+    @cached_property
     def hosts(self) -> frozenset[str]:
         return frozenset(member.host for member in self.members)
 
@@ -70,12 +68,16 @@ class Fabric:
     segments: tuple[Segment, ...]
 
     @cached_property
-    def _by_host(self) -> dict[str, tuple[Segment, ...]]:
-        found: dict[str, list[Segment]] = {}
-        for segment in self.segments:
-            for member in segment.members:
-                found.setdefault(member.host, []).append(segment)
-        return {host: tuple(segments) for host, segments in found.items()}
+    def _by_host(self) -> dict[str, dict[int, Segment]]:
+        """Host → its segments by their place in the order of all."""
+        found: dict[str, dict[int, Segment]] = {}
+        for place, segment in enumerate(self.segments):
+            for host in segment.hosts:
+                found.setdefault(host, {})[place] = segment
+        return found
+
+    def _of(self, host: str) -> Iterable[Segment]:
+        return self._by_host.get(host, {}).values()
 
     @cached_property
     def for_nccl(self) -> Fabric:
@@ -84,19 +86,20 @@ class Fabric:
 
     def of_host(self, host: str) -> tuple[tuple[Segment, Member], ...]:
         """The segments that a host is in, each with its place in it."""
-        return tuple((one, one.member(host)) for one in self._by_host.get(host, ()))
+        return tuple((one, one.member(host)) for one in self._of(host))
 
     def common(self, hosts: Iterable[str]) -> tuple[Segment, ...]:
         """Segments that reach all of these hosts directly."""
         wanted = frozenset(hosts)
         if not wanted:
             return ()
-        return tuple(one for one in self._by_host.get(min(wanted), ()) if wanted <= one.hosts)
+        return tuple(one for one in self._of(min(wanted)) if wanted <= one.hosts)
 
     def between(self, hosts: Iterable[str]) -> tuple[Segment, ...]:
         """Segments that join at least two of these hosts."""
         wanted = frozenset(hosts)
-        return tuple(one for one in self.segments if len(wanted & one.hosts) > 1)
+        near = {place: one for host in wanted for place, one in self._by_host.get(host, {}).items()}
+        return tuple(one for _, one in sorted(near.items()) if len(wanted & one.hosts) > 1)
 
     def kind_of(self, hosts: Iterable[str]) -> FabricKind:
         """What the cables between these hosts look like; "none" where some can't be reached over them."""
@@ -135,19 +138,13 @@ def _shape(neighbours: dict[str, frozenset[str]]) -> FabricKind:
     return "chain" if degrees[-1] == 2 else "mesh"
 
 
-_last: list[tuple[Cluster, Fabric]] = []  # every rank asks, and a cluster never changes
-
-
+@once
 def plan_fabric(cluster: Cluster) -> Fabric:
     """Subnets and addresses for every link of the inventory. Raises FilesWrong with all that is wrong."""
-    for known, planned in _last:
-        if known is cluster:
-            return planned
     fabric, findings = survey_fabric(cluster)
     errors = tuple(one for one in findings if one.severity == "error")
     if errors:
         raise FilesWrong(errors[0].message, findings=errors, hint=errors[0].suggestion)
-    _last[:] = [(cluster, fabric)]
     return fabric
 
 
