@@ -20,7 +20,8 @@ from orchestrator.rdma.trials import Pair, Rail, Trial, fingerprint, trials
 from orchestrator.rdma.verdict import Seen, fabric_verdict, link_verdict
 from orchestrator.run.world import LiveWorld, Reads
 from orchestrator.spec.models import Cluster
-from orchestrator.steps.measure import FACTS, Going, Wanted, going
+from orchestrator.steps.measure import Wanted
+from orchestrator.steps.trial import FACTS, Going, going
 
 SMALL = 576  # a packet of this fits everywhere
 SET_UP = "The network is not changed from here: `orch run network` sets the links' addresses, as `orch up` does"

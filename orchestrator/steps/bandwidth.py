@@ -18,15 +18,8 @@ from orchestrator.rdma.answers import LinkVerdict, State
 from orchestrator.rdma.trials import QUICK, Pair, Trial, pairs, trials
 from orchestrator.rdma.verdict import link_verdict
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.measure import (
-    FACTS,
-    TOOLS,
-    Going,
-    Reads,
-    going,
-    steps_of,
-    turns_of,
-)
+from orchestrator.steps.measure import turns_of
+from orchestrator.steps.trial import FACTS, TOOLS, Going, Reads, going, steps_of
 
 FRESH_S = (
     24 * 3600.0

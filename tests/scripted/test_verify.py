@@ -13,7 +13,7 @@ from orchestrator.cli.options import Site
 from orchestrator.cli.verify import verify
 from orchestrator.run.retry import POLICIES, Policy
 from orchestrator.script import Request, Script
-from orchestrator.steps import measure
+from orchestrator.steps import trial
 from tests.captured import iperf3
 from tests.scripted.faults import Fault, FaultyHosts, mutating
 from tests.scripted.hosts import ScriptedHosts, ShellHost
@@ -106,8 +106,8 @@ def quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "inventory.yaml").write_text(INVENTORY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
-    monkeypatch.setattr(measure, "SLACK_S", 1)
-    monkeypatch.setattr(measure, "HEARD_S", 1)
+    monkeypatch.setattr(trial, "SLACK_S", 1)
+    monkeypatch.setattr(trial, "HEARD_S", 1)
     monkeypatch.setitem(POLICIES, "connect", Policy(attempts=1))
 
 

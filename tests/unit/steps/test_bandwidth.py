@@ -18,7 +18,7 @@ from orchestrator.rdma.trials import fingerprint
 from orchestrator.spec.entries import Expect
 from orchestrator.spec.models import Cluster, Gate
 from orchestrator.steps.bandwidth import LinkCarries, bandwidth_steps
-from orchestrator.steps.measure import TOOLS
+from orchestrator.steps.trial import TOOLS
 from tests.captured import rdma
 from tests.unit.network.clusters import cable, cluster, deployment, host, names, switch
 from tests.unit.network.worlds import Answers, identity

@@ -23,18 +23,9 @@ from orchestrator.rdma.trials import Trial, fingerprint
 from orchestrator.script import Result
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.job import Job, JobState
-from orchestrator.steps.measure import (
-    TOOLS,
-    Ask,
-    Going,
-    Heard,
-    Reaped,
-    Serve,
-    ToolsThere,
-    measure_steps,
-    tools_steps,
-)
+from orchestrator.steps.measure import ToolsThere, measure_steps, tools_steps
 from orchestrator.steps.measure_job import Part, program
+from orchestrator.steps.trial import TOOLS, Ask, Going, Heard, Reaped, Serve
 from tests.local_shell import SHELLS
 from tests.unit.network.clusters import cable, cluster, host, names, ring, switch
 from tests.unit.network.worlds import NO_RDMA, Answers, identity
