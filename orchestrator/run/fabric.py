@@ -39,6 +39,7 @@ SAME: Mapping[str, frozenset[str]] = {
     "gid": frozenset(("no-gid", "wrong-gid")),
     "ping": frozenset(("no-ping", "path-mtu", "link-down", "no-link")),
 }
+SET_WRONG = frozenset(("preflight-mtu", "preflight-roce-mtu"))
 Spots = Mapping[tuple[str, str], Seen]
 
 
@@ -66,6 +67,7 @@ class Fabrics:
         self.world.read(self._lefts(chosen))
         links = {pair: self.link(pair, {}) for pair in chosen}
         sick = [pair for pair, found in links.items() if found.state != "healthy"]
+        links |= {pair: self._as_wanted(pair, links[pair]) for pair in chosen if pair not in sick}
         if sick:
             seen = self._look(sick)
             links |= {pair: self._explained(pair, seen) for pair in sick}
@@ -81,16 +83,24 @@ class Fabrics:
             self.cluster, self.fabric, pair, self.trials(pair), self.world, self._left, seen
         )
 
-    def _explained(self, pair: Pair, seen: Spots) -> LinkVerdict:
-        """With what a look at each half found that the numbers do not tell."""
-        found = self.link(pair, seen)
-        known = {one.name for one in found.reasons} | failures_of(found)
-        more = [
+    def _as_wanted(self, pair: Pair, found: LinkVerdict) -> LinkVerdict:
+        """A link that carries enough today, and yet is not set up as the inventory wants it, is degraded."""
+        told = [one for one in self._preflight(pair, set()) if one.name in SET_WRONG]
+        return replace(found, state="degraded", reasons=tuple(told)) if told else found
+
+    def _preflight(self, pair: Pair, known: set[str]) -> list[Reason]:
+        return [
             reason
             for report in preflight(self.cluster, self._segments(pair), self.world)
             if report.host in pair_of(pair)
             for reason in reasons_of(report, known)
         ]
+
+    def _explained(self, pair: Pair, seen: Spots) -> LinkVerdict:
+        """With what a look at each half found that the numbers do not tell."""
+        found = self.link(pair, seen)
+        known = {one.name for one in found.reasons} | failures_of(found)
+        more = self._preflight(pair, known)
         told = found.reasons
         if "no-link" in known:
             told = tuple(one for one in told if one.name != "no-ping")  # goes without saying

@@ -81,6 +81,18 @@ def test_a_slow_half_is_named_with_its_number(site: Site) -> None:
     assert link["reasons"]
 
 
+def test_a_link_that_carries_enough_with_the_wrong_mtu_is_degraded(site: Site) -> None:
+    change = "for d in enp1s0f1np1 enP2p1s0f1np1; do ip link set $d mtu {}; done"
+    site.lab.inside("spark-2", change.format(1500))
+    try:
+        told = verdict(site, "--quick")
+    finally:
+        site.lab.inside("spark-2", change.format(9000))
+    (link,) = told["links"]
+    assert link["state"] == "degraded"
+    assert {one["name"] for one in link["reasons"]} == {"preflight-mtu"}
+
+
 def test_a_pulled_cable_is_its_own_cause(site: Site) -> None:
     site.orch("lab", "break", "--name", site.lab.name, "spark-1", "cable:p1")
     try:

@@ -90,9 +90,9 @@ class Fabric:
         for name, address in (("a", "10.9.0.10"), ("b", "10.9.0.11")):
             self.give(folder, name, address)
 
-    def give(self, folder: Path, host: str, address: str) -> None:
+    def give(self, folder: Path, host: str, address: str, mtu: int = 9000) -> None:
         info = [{"local": address, "prefixlen": 24}] if address else []
-        link = [{**LINK[0], "addr_info": info}]
+        link = [{**LINK[0], "mtu": mtu, "addr_info": info}]
         (folder / host / "state" / "addr").write_text(json.dumps(link) + "\n")
 
     def said(self, name: str) -> int:
@@ -198,6 +198,15 @@ def test_a_missing_address_is_told_with_what_to_type_and_nothing_is_run(
     assert "wrong-address" in {one["name"] for one in told["links"][0]["reasons"]}
     assert any("no address on b: lo" in one and "orch run network" in one for one in told["notes"])
     assert fabric.said("asked") == 0
+
+
+@pytest.mark.usefixtures("quickly")
+def test_an_mtu_that_differs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fabric = Fabric(tmp_path, SERVER)
+    fabric.give(tmp_path, "b", "10.9.0.11", mtu=1500)
+    told = verdict(run(monkeypatch, fabric.hosts, "--quick", "--json"))
+    reasons = [one for one in told["links"][0]["reasons"] if "mtu" in one["name"]]
+    assert reasons and "b" in str(reasons), told["links"][0]["reasons"]
 
 
 @pytest.mark.usefixtures("quickly")
