@@ -37,6 +37,7 @@ SAME: Mapping[str, frozenset[str]] = {
     "address": frozenset(("wrong-address", "link-down")),
     "subnet": frozenset(("one-subnet",)),
     "gid": frozenset(("no-gid", "wrong-gid")),
+    "device": frozenset(("link-down", "no-link")),
     "ping": frozenset(("no-ping", "path-mtu", "link-down", "no-link")),
 }
 SET_WRONG = frozenset(("preflight-mtu", "preflight-roce-mtu"))
