@@ -77,6 +77,7 @@ class Step(ABC):
     on_demand: bool = False  # only if a step that needs it will change
     needs: frozenset[str] = frozenset()
     order: frozenset[str] = frozenset()  # also waits for these to end, however; see run/executor.py
+    turns: frozenset[str] = frozenset()  # waits for these to end, and goes on whatever came of them
     serves: frozenset[str] | None = None  # deployments that wait for it; None: all of its hosts
     reads: frozenset[tuple[str, Query[Any]]] = frozenset()  # (host, query)
     patience: Patience = Patience()
@@ -94,7 +95,7 @@ class Step(ABC):
         raise NotImplementedError(self.id)
 
     def remarks(self, world: World) -> Sequence[str]:
-        """What is worth a warning although a gate's check has passed. Pure."""
+        """What is worth a warning although the step has passed; it ends up in plan and journal. Pure."""
         return ()
 
 

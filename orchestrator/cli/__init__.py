@@ -30,6 +30,10 @@ VERBS = {
     "status": ("orchestrator.cli.status:status", "Deployments, ranks, endpoints, strangers."),
     "unlock": ("orchestrator.cli.hosts:unlock", "Break a lease, with a reason."),
     "up": ("orchestrator.cli.up:up", "Bring a cluster up until it answers."),
+    "verify-rdma": (
+        "orchestrator.cli.verify:verify",
+        "Measure the fabric, say what is wrong with it.",
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from orchestrator.spec.models import GpuEntry, Half, Kind, PortSpec
 
 PLAIN = "gpu-host"
 LAB = "lab"
+LAB_VM = "lab-vm"  # with Soft-RoCE
 WIRED = re.compile(r"en|eth|ib")  # as udev names cards; wl is Wi-Fi
 
 
@@ -47,11 +48,14 @@ def recognise(
     gpus: Gpus | None,
 ) -> Recognised:
     """The kind whose ports and GPU this host has; of several the one that the others extend."""
-    if identity.in_lab and LAB in known.kinds:
-        return Recognised(LAB, "it says that it is a lab host")
+    lab = LAB_VM if rdma is not None and rdma.devices else LAB
+    if identity.in_lab and lab in known.kinds:
+        return Recognised(lab, "it says that it is a lab host")
     names = [one.name for one in gpus.gpus] if gpus is not None else []
     fitting = [
-        kind for name, kind in known.kinds.items() if name != LAB and _fits(kind, network, names)
+        kind
+        for kind in known.kinds.values()
+        if not kind.logical_gpus and _fits(kind, network, names)
     ]
     if fitting:
         base = min(fitting, key=lambda one: (one.name in known.extending, one.name))

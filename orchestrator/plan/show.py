@@ -128,7 +128,7 @@ def _step_json(decision: Decision, one: str, step: Step) -> dict[str, Any]:
         "host": step.host,
         "role": step.role,
         "state": state,
-        "needs": sorted(step.needs | step.order),
+        "needs": sorted(step.needs | step.order | step.turns),
     }
     if one in plan.changes:
         found |= {"summary": plan.changes[one].summary, "diff": plan.changes[one].diff}

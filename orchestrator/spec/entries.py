@@ -204,6 +204,9 @@ def _two_ends(ends: tuple[str, ...]) -> tuple[str, ...]:
     return ends
 
 
+EXPECT = (
+    "Gb/s that all halves together should carry, in place of the kind's number; less is degraded"
+)
 Cable = Annotated[tuple[str, ...], AfterValidator(_two_ends)]
 
 

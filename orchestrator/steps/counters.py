@@ -5,7 +5,7 @@ NCCL falls back to TCP without a word; with `gate: {rdma: required}` that is ref
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from orchestrator.errors import Refused
 from orchestrator.facts.moved import ReadMoved, counters
 from orchestrator.network.environment import environment_reads, rank_devices
 from orchestrator.ranks.arguments import name_of
+from orchestrator.rdma.live import LEAST_BYTES
 from orchestrator.script import Command, Raw, Script, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, container_reads, found
@@ -21,8 +22,13 @@ from orchestrator.steps.warmup import asking, key
 
 FOLDER = ".cache/orch/moved"
 PROMPT = 200  # tokens: enough that every layer's activations are far above noise
-LEAST_BYTES = 100_000  # a device that carries nothing shows some management datagrams at most
 ASK_S = 600.0
+
+
+def request(cluster: Cluster, deployment: Deployment, container: str) -> Script:
+    """One prompt to the head, as `up` asks after its first answer; `orch verify-rdma --live` asks it again."""
+    ask = asking(cluster, deployment, container, [PROMPT])
+    return Script({"ask": Command(ask, stdin=key(deployment), timeout=ASK_S)})
 
 
 def _query(cluster: Cluster, deployment: Deployment) -> ReadMoved:
@@ -46,10 +52,9 @@ class FabricUsed(GangStep):
         devices = rank_devices(self.cluster, self.deployment, self.deployment.head, world)
         if not devices:
             return None
-        moved = self._read(world)
-        if moved is None:
+        if self._read(world) is None:
             return Change("see whether the RDMA counters move while it answers")
-        still = [one.name for one in devices if moved.get(one.name, 0) < LEAST_BYTES]
+        still = self._still(world)
         if still and self.deployment.gate.rdma == "required":
             raise Refused(
                 f"{self.deployment.name} answers, but {', '.join(still)} carried nothing: TCP fallback",
@@ -58,6 +63,17 @@ class FabricUsed(GangStep):
                 hint="set `debug: true` in the profile and look for NET/IB in `orch logs`",
             )
         return None
+
+    def _still(self, world: World) -> list[str]:
+        """Devices that carried nothing when it was asked."""
+        moved = self._read(world) or {}
+        devices = rank_devices(self.cluster, self.deployment, self.deployment.head, world)
+        return [one.name for one in devices if moved.get(one.name, 0) < LEAST_BYTES]
+
+    def remarks(self, world: World) -> Sequence[str]:
+        """NCCL falls back without a word: it is said where it is allowed."""
+        still, name = ", ".join(self._still(world)), self.deployment.name
+        return [f"{name} answers, but {still} carried nothing: TCP fallback"] if still else []
 
     def apply(self, change: Change, world: World) -> Script:
         head = self.deployment.head

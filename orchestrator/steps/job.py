@@ -235,6 +235,26 @@ read -r pid <"$d/pid" && kill "$pid"
     return Script({"job": Command(seq([PREAMBLE, body]), sudo=sudo)}, mutates=True)
 
 
+def end_job(name: str, *, sudo: bool = False, grace: int = 3) -> Script:
+    """See that a job is over: it may end by itself within `grace` seconds, then it is ended."""
+    body = sh(
+        """(
+{}
+{}
+[ "$state" = running ] || exit 0
+timeout {} flock -s "$d/lock" true && exit 0
+read -r pid <"$d/pid" && kill "$pid"
+timeout 10 flock -s "$d/lock" true && exit 0
+kill -9 "$pid" 2>/dev/null
+timeout 5 flock -s "$d/lock" true
+)""",
+        Raw(job_folder(name, sudo)),
+        Raw(LOOK),
+        grace,
+    )
+    return Script({"job": Command(seq([PREAMBLE, body]), sudo=sudo)}, mutates=True)
+
+
 def forget_job(name: str, *, sudo: bool = False) -> Script:
     """Remove an ended job's folder; one that runs is left alone (exit code 1)."""
     body = sh(

@@ -306,3 +306,12 @@ def test_who_goes_after_another_does_not_need_it() -> None:
 
 def test_nothing_done_and_nothing_wrong_is_no_success() -> None:
     assert exit_code(Outcome(states={"a/x": "skipped"})) != 0
+
+
+def test_a_turn_waits_for_the_end_and_goes_on_whatever_came_of_it() -> None:
+    hosts = ToyHosts({"a": {}, "b": {}}, broken={"a/x": Failed("no")})
+    follower = set_step("b", "y", turns=frozenset({"a/x"}))
+    behind = set_step("b", "z", turns=frozenset({"b/y"}))
+    outcome = run(hosts, behind, follower, set_step("a", "x"))
+    assert outcome.states == {"a/x": "failed", "b/y": "changed", "b/z": "changed"}
+    assert hosts.applied == ["b/y", "b/z"]
