@@ -22,6 +22,7 @@ from orchestrator.facts.packages import ReadPackages
 from orchestrator.facts.path import ReadPath
 from orchestrator.facts.pcie import ReadPcie
 from orchestrator.facts.privilege import ReadPrivilege
+from orchestrator.facts.profiles import ReadProfiles
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.facts.rdma_counters import ReadRdmaCounters
 from orchestrator.facts.sources import ReadSources
@@ -50,6 +51,7 @@ __all__ = [
     "ReadPath",
     "ReadPcie",
     "ReadPrivilege",
+    "ReadProfiles",
     "ReadRdma",
     "ReadRdmaCounters",
     "ReadSources",

@@ -89,7 +89,7 @@ class Network:
     ssh_netdev: str  # carries our SSH; "" for a local host
     ssh_address: str
     default_netdev: str
-    renderer: str  # "networkd" | "NetworkManager" | "none"
+    renderer: str  # which of them runs: "networkd" | "NetworkManager" | "both" | "none"
     routes: tuple[str, ...] = ()  # destination prefixes with their device: "10.0.0.0/8 dev eth0"
 
 
@@ -167,6 +167,23 @@ class NetplanFile:
     mode: int
     sha256: str
     text: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A connection profile of NetworkManager's, for a wire."""
+
+    path: str
+    id: str
+    interface: str  # "" where none is named
+    mac: str  # in small letters; "" where none is named
+    patterns: tuple[str, ...]  # of interface names
+    autoconnect: bool
+    priority: int
+    port_of: str  # the bond or bridge that it gives its interface to
+    method: str  # of IPv4: manual, auto, link-local, disabled …
+    addresses: tuple[str, ...]
+    mtu: int
 
 
 @dataclass(frozen=True)

@@ -61,19 +61,6 @@ for unit in systemd-networkd NetworkManager; do
   else state=nosystemd; fi
   printf '%s %s\\n' "$unit" "$state"
 done
-set=
-for file in /lib/netplan/*.yaml /etc/netplan/*.yaml /run/netplan/*.yaml; do
-  { while read -r key value; do
-    if [ "$key" = renderer: ]; then set="$set $value"; fi
-  done <"$file"; } 2>/dev/null
-done
-printf 'netplan %s\\n' "$set"
-made=
-for file in /run/systemd/network/*-netplan-*; do [ ! -e "$file" ] || made=networkd; done
-for file in /run/NetworkManager/system-connections/netplan-*; do
-  [ ! -e "$file" ] || made="$made NetworkManager"
-done
-printf 'made %s\\n' "$made"
 echo end"""
 )
 NETWORKD_OURS = frozenset({"configured", "configuring", "pending", "initialized", "degraded"})
@@ -139,7 +126,7 @@ def netdev_of(link: Mapping[str, Any], devices: Mapping[str, list[str]]) -> tupl
         for one in map(mapping, link.get("addr_info", []))
         if "local" in one
     )
-    by_manager = "NetworkManager" if manager == "1" else ""
+    by_manager = "NetworkManager" if manager in ("1", "true") else ""
     return name, Netdev(
         name=name,
         mac=text_of(link.get("address", "")),
@@ -181,12 +168,9 @@ def default_of(routes: list[Mapping[str, Any]]) -> str:
 
 
 def renderer_of(found: Mapping[str, str]) -> str:
-    """Who renders netplan's files. Both may run: then what the files say, then what netplan has made."""
+    """Who could render netplan's files."""
     states = {unit: found[unit] for unit in ("systemd-networkd", "NetworkManager")}
     if any(not re.fullmatch(r"[a-z-]+", state) for state in states.values()):
         raise Unknown("network: systemd does not say whether networkd or NetworkManager runs")
     active = [unit.removeprefix("systemd-") for unit, state in states.items() if state == "active"]
-    if len(active) < 2:
-        return active[0] if active else "none"
-    said = {word.strip("\"'") for word in (found["netplan"].split() or found["made"].split())}
-    return "NetworkManager" if said == {"NetworkManager"} else "networkd"
+    return "both" if len(active) > 1 else active[0] if active else "none"

@@ -74,7 +74,7 @@ def conflicts(
     adopt: Iterable[str] = (),
 ) -> Claims:
     """Compare the user's files with what we want. Pure: nothing is decided but what is said here."""
-    documents, refused = _documents(files)
+    documents, refused = netplan_documents(files)
     claims: dict[str, list[_Claim]] = defaultdict(list)
     for path, content in documents.items():
         for one in wanted:
@@ -102,7 +102,9 @@ def conflicts(
     return Claims(matched, tuple(_adopted(documents, path, moved) for path in sorted(taken)), ())
 
 
-def _documents(files: Iterable[NetplanFile]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def netplan_documents(
+    files: Iterable[NetplanFile],
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Path → the `network:` mapping, in the order in which netplan merges; and what can't be read."""
     by_name: dict[str, NetplanFile] = {}
     for file in sorted(files, key=lambda one: _rank(one.path), reverse=True):

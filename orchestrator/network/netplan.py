@@ -19,6 +19,7 @@ NAME = "40-orch.yaml"
 FOLDER = "/etc/netplan"
 PATH = f"{FOLDER}/{NAME}"
 MODE = 0o600
+PRIORITY = 10  # of NetworkManager's profiles for our interfaces; a profile that says nothing has 0
 Renderer = Literal["networkd", "NetworkManager"]
 
 
@@ -68,7 +69,7 @@ def netplan_text(
     if not wanted:
         return ""
     text = read_template("netplan/40-orch.yaml.j2", cluster.root)
-    return _compiled(text).render(interfaces=_rows(wanted), renderer=renderer)
+    return _compiled(text).render(interfaces=_rows(wanted), renderer=renderer, priority=PRIORITY)
 
 
 def _rows(wanted: Sequence[Wanted]) -> list[dict[str, object]]:

@@ -9,8 +9,8 @@ from difflib import unified_diff
 from ipaddress import IPv4Interface, IPv4Network
 
 from orchestrator.errors import Refused
-from orchestrator.facts.answers import Netdev, NetplanFile, Network
-from orchestrator.network.claims import Claims, conflicts
+from orchestrator.facts.answers import Netdev, NetplanFile, Network, Profile
+from orchestrator.network.claims import Claims, conflicts, netplan_documents
 from orchestrator.network.netplan import (
     FOLDER,
     MODE,
@@ -20,6 +20,8 @@ from orchestrator.network.netplan import (
     netplan_text,
     wanted_of,
 )
+from orchestrator.network.profiles import FOLDER as PROFILES
+from orchestrator.network.profiles import ProfileClaims, profile_claims
 from orchestrator.network.topology import Fabric
 from orchestrator.spec.models import Cluster
 
@@ -52,12 +54,15 @@ def target_of(
     host: str,
     network: Network,
     files: Sequence[NetplanFile],
+    profiles: Sequence[Profile] = (),
 ) -> Target:
     """Raises Refused where the host's own settings forbid it, with all the reasons at once."""
     wanted = wanted_of(cluster, fabric, host)
     reasons = [*forbidden(cluster, host, wanted, network), *_clashes(wanted, network)]
     claims = conflicts(files, wanted, network, cluster.adopt)
-    reasons += claims.refused
+    open_ones = [one for one in wanted if one.netdev not in claims.matched]
+    by_manager = profile_claims(profiles, open_ones, network, cluster.adopt)
+    reasons += [*claims.refused, *by_manager.refused]
     if reasons:
         raise Refused(
             "; ".join(reasons),
@@ -65,13 +70,20 @@ def target_of(
             hint=f"correct that in the inventory (`links:`, `network:`) or on {host}; `orch render` prints"
             " what is to be written",
         )
-    text = netplan_text(cluster, fabric, host, renderer=_renderer(network), without=claims.matched)
-    return _target(wanted, claims, text, network, files)
+    text = netplan_text(
+        cluster,
+        fabric,
+        host,
+        renderer=renderer_of(network, files),
+        without={*claims.matched, *by_manager.matched},
+    )
+    return _target(wanted, claims, by_manager, text, network, files)
 
 
 def _target(
     wanted: tuple[Wanted, ...],
     claims: Claims,
+    by_manager: ProfileClaims,
     text: str,
     network: Network,
     files: Sequence[NetplanFile],
@@ -89,18 +101,23 @@ def _target(
             write[name] = content
     ids = {one.netdev for one in wanted} | {one.id for one in claims.matched.values()}
     ids.update(*(one.ids for one in claims.adopted))
-    reasons = [*(f"{name} is taken over" for name in _names(claims))]
+    diff = _diff(there, write, remove) + "".join(
+        f"--- {PROFILES}/{name}\n+++ /dev/null\n" for name in by_manager.adopted
+    )
+    adopt = (*_names(claims), *by_manager.adopted)
+    remove += by_manager.adopted
+    reasons = [f"{name} is taken over" for name in adopt]
     reasons += [f"{name} {'changes' if _at(name) in there else 'is new'}" for name in write]
-    reasons += [f"{name} goes" for name in remove if name not in _names(claims)]
+    reasons += [f"{name} goes" for name in remove if name not in adopt]
     reasons += live_faults(wanted, network)
     return Target(
         text=text,
         write=write,
         remove=tuple(remove),
-        adopt=_names(claims),
+        adopt=adopt,
         wanted=wanted,
         ids=tuple(sorted(ids)),
-        diff=_diff(there, write, remove),
+        diff=diff,
         reasons=tuple(reasons),
     )
 
@@ -208,8 +225,16 @@ def _is_v4(text: str) -> bool:
     return True
 
 
-def _renderer(network: Network) -> Renderer:
-    return "NetworkManager" if network.renderer == "NetworkManager" else "networkd"
+def renderer_of(network: Network, files: Iterable[NetplanFile]) -> Renderer:
+    """The one that runs. Where both do: what the user's files say for all, else netplan's own default."""
+    said = network.renderer
+    if said == "both":
+        said = ""
+        for content in netplan_documents(files)[0].values():  # later files win
+            section = content.get("ethernets")
+            for part in (content, section if isinstance(section, dict) else {}):
+                said = str(part.get("renderer") or said)
+    return "NetworkManager" if said == "NetworkManager" else "networkd"
 
 
 def expectation(one: Wanted) -> str:

@@ -17,6 +17,7 @@ from orchestrator.errors import Failed, Refused
 from orchestrator.facts.netplan import ReadNetplan
 from orchestrator.facts.netplan_change import HOME, NetplanChange, ReadNetplanChange
 from orchestrator.facts.network import ReadNetwork
+from orchestrator.facts.profiles import ReadProfiles
 from orchestrator.network.netplan import wanted_of
 from orchestrator.network.order import first_then
 from orchestrator.network.target import Target, expectation, forbidden, live_faults, target_of
@@ -49,7 +50,8 @@ class _Network(Step):
     def target(self, world: World) -> Target:
         facts = world[self.at]
         network, files = facts.get(ReadNetwork()), facts.get(ReadNetplan())
-        return target_of(self.cluster, self.fabric, self.at, network, files)
+        profiles = facts.get(ReadProfiles())
+        return target_of(self.cluster, self.fabric, self.at, network, files, profiles)
 
     def state(self, world: World) -> NetplanChange:
         return world[self.at].get(ReadNetplanChange())
@@ -196,7 +198,10 @@ def network_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step
             )
             continue
         reads: frozenset[tuple[str, Query[Any]]] = frozenset(
-            {read, (host.name, ReadNetplan()), (host.name, ReadNetplanChange())}
+            {
+                read,
+                *((host.name, one) for one in (ReadNetplan(), ReadProfiles(), ReadNetplanChange())),
+            }
         )
         yield NetplanApply(
             id=f"{host.name}/network/apply",

@@ -3,10 +3,11 @@
 #
 # Installed by orch as /var/lib/orch/netplan/dead-man. One change is a folder beside it, named by its content:
 #
-#   new/NAME     files for /etc/netplan      remove      names to take away, one a line
+#   new/NAME     files for /etc/netplan      remove      names to take away, one a line; what does not end in
+#                                            .yaml is a connection profile of NetworkManager's own
 #   expect       "netdev mtu address" a line; address "-" where none is fixed
 #   ids          netplan's names of what changes (files generated for other names are never touched)
-#   before/      what was there: netplan/ (all files), live/ and boot/ (generated), addresses, links
+#   before/      what was there: netplan/ (all files), profiles/, live/ and boot/ (generated), addresses, links
 #   after/       what netplan generates for the new files
 #   unconfirmed  the marker: while it exists, the timer and the boot service undo the change
 #   applying     the change has begun to touch the host     result, outcome    what became of it
@@ -23,6 +24,7 @@ export PATH LC_ALL
 
 home=${ORCH_NETPLAN_HOME:-/var/lib/orch/netplan}
 etc=/etc/netplan
+profiles=/etc/NetworkManager/system-connections
 run=/run
 boot_unit=orch-netplan-revert.service
 wanted=/etc/systemd/system/multi-user.target.wants/$boot_unit
@@ -77,13 +79,19 @@ managed() { # netdev → what networkd says of it
     networkctl --no-legend --no-pager list "$1" 2>/dev/null | while read -r _ _ _ _ setup; do say "$setup"; done
 }
 
+profile() { nmcli -g GENERAL.CON-UUID device show "$1" 2>/dev/null; } # netdev → what NetworkManager has up on it
+
+unmanaged() { # netdev → whether NetworkManager runs and leaves it alone
+    nmcli -g GENERAL.STATE device show "$1" 2>/dev/null | grep '^10 ' >/dev/null
+}
+
 netdevs() { cut -d' ' -f1 "$1/expect" | sort -u; }
 
 missing() { # netdev mtu address → what it lacks of these; nothing if all is there
     [ -e "/sys/class/net/$1" ] || { say "no netdev $1"; return; }
     now=$(cat "/sys/class/net/$1/mtu")
     [ "$now" = "$2" ] || { say "$1 has MTU $now, not $2"; return; }
-    [ "$3" = - ] || addresses "$1" | grep -qF "inet $3 " || say "$1 has no $3"
+    [ "$3" = - ] || addresses "$1" | grep -F "inet $3 " >/dev/null || say "$1 has no $3"
 }
 
 lacking() { # folder [netdev] → what its interfaces, or this one, lack
@@ -124,28 +132,44 @@ install_generated() { # tree, folder: make /run equal to the tree for our ids; u
 }
 
 generate() { # root: what netplan makes of root/etc/netplan
-    netplan generate --root-dir "$1" 2>&1 && return 0
-    return 1
+    # not by `netplan generate`: that of netplan 1 reloads systemd, whose generators rewrite all of netplan's files
+    # in /run, and networkd then takes up the interface with SSH too. It leaves modes to the umask: with ours
+    # networkd could not read its files.
+    set -- "$1" netplan generate
+    for program in /usr/libexec/netplan/generate /usr/lib/netplan/generate /lib/netplan/generate; do
+        [ ! -x "$program" ] || set -- "$1" "$program"
+    done
+    root=$1
+    shift
+    (umask 022 && "$@" --root-dir "$root") 2>&1
 }
 
 # --- making the renderer follow ---------------------------------------------------------------------
 
-by_network_manager() { # folder: NetworkManager renders our interfaces
-    for tree in "$1/after" "$1/before/live" "$1/before/boot"; do
-        ls "$tree"/NetworkManager/system-connections/*.nmconnection >/dev/null 2>&1 && return 0
-    done
-    return 1
-}
+manager_runs() { systemctl is-active --quiet NetworkManager; }
 
 tell_udev() { # folder: NetworkManager asks udev which interfaces are its own; only ours are asked about
-    udevadm control --reload 2>/dev/null || return 0
+    timeout 20 udevadm control --reload 2>/dev/null || return 0
     for netdev in $(netdevs "$1"); do
-        udevadm trigger --settle --action=change --subsystem-match=net --sysname-match="$netdev"
+        timeout 20 udevadm trigger --settle --action=change --subsystem-match=net --sysname-match="$netdev"
+    done
+}
+
+let_go() { # folder: networkd is to have them: what NetworkManager still holds it would empty again (seen after 35 s)
+    for netdev in $(netdevs "$1"); do
+        [ -e "$1/after/systemd/network/10-netplan-$netdev.network" ] || continue
+        tries=0
+        while [ "$tries" -lt 5 ] && ! unmanaged "$netdev"; do
+            tries=$((tries + 1))
+            sleep 0.2
+        done
+        # since its last restart it may take what it had then for asked for, whatever udev says; until the next boot
+        unmanaged "$netdev" || nmcli device set "$netdev" managed no
     done
 }
 
 activate() { # folder; interfaces that are as they shall be stay untouched: a model may be talking over them
-    if by_network_manager "$1"; then
+    if manager_runs; then
         tell_udev "$1"
         nmcli connection reload
         while read -r id; do
@@ -153,6 +177,7 @@ activate() { # folder; interfaces that are as they shall be stay untouched: a mo
             [ -z "$(lacking "$1" "$id")" ] && [ "$(connection "$id")" = "netplan-$id" ] ||
                 nmcli --wait "$settle" connection up "netplan-$id"
         done <"$1/ids"
+        let_go "$1"
     fi
     systemctl is-active --quiet systemd-networkd || return 0
     networkctl reload # takes up every interface whose file has changed, and no other
@@ -165,6 +190,17 @@ activate() { # folder; interfaces that are as they shall be stay untouched: a mo
 connection() { nmcli -g GENERAL.CONNECTION device show "$1" 2>/dev/null; } # netdev → NetworkManager's name
 
 # --- a change, step by step ---------------------------------------------------------------------------
+
+place() { # name → the folder of its kind
+    case $1 in
+    *.yaml) say "$etc" ;;
+    *) say "$profiles" ;;
+    esac
+}
+
+kept() { # folder name → the copy of what was there
+    [ "$(place "$2")" = "$etc" ] && say "$1/before/netplan/$2" || say "$1/before/profiles/$2"
+}
 
 begin() { # tx: an earlier change that nobody confirmed is undone first
     mkdir -p "$home" && chmod 700 "$home" || exit 1
@@ -184,8 +220,13 @@ snapshot() { # folder
         link "$netdev" >"$1/before/$netdev.link"
         managed "$netdev" >"$1/before/$netdev.managed"
         ip addr save dev "$netdev" >"$1/before/$netdev.saved" || return 1
-        connection "$netdev" >"$1/before/$netdev.nm" || :
+        profile "$netdev" >"$1/before/$netdev.nm" || :
+        if unmanaged "$netdev"; then : >"$1/before/$netdev.unmanaged"; fi
     done
+    mkdir -p "$1/before/profiles"
+    [ ! -e "$1/remove" ] || while read -r name; do
+        [ "$(place "$name")" = "$etc" ] || cp -a "$profiles/$name" "$1/before/profiles/$name" || return 1
+    done <"$1/remove"
 }
 
 trial() { # folder: both the old and the new files through netplan, in roots of their own
@@ -251,20 +292,23 @@ disarm() { # folder
     systemctl stop --no-block "orch-netplan-deadline-$(basename "$1").timer" 2>/dev/null || :
 }
 
-put() { # file: into /etc/netplan at once or not at all, as cp -a made it
+put() { # file: into its folder at once or not at all, as cp -a made it
     name=$(basename "$1")
-    cmp -s "$1" "$etc/$name" && [ "$(stat -c %a:%u:%g "$1")" = "$(stat -c %a:%u:%g "$etc/$name")" ] && return 0
-    cp -a "$1" "$etc/.$name.orch" && sync "$etc/.$name.orch" && mv "$etc/.$name.orch" "$etc/$name" && sync "$etc"
+    to=$(place "$name")
+    cmp -s "$1" "$to/$name" && [ "$(stat -c %a:%u:%g "$1")" = "$(stat -c %a:%u:%g "$to/$name")" ] && return 0
+    cp -a "$1" "$to/.$name.orch" && sync "$to/.$name.orch" && mv "$to/.$name.orch" "$to/$name" && sync "$to"
 }
 
 install_files() { # folder
     [ ! -e "$1/adopt" ] || while read -r name; do
-        mkdir -p "$home/adopted" && cp -a "$1/before/netplan/$name" "$home/adopted/$name" || return 1
+        mkdir -p "$home/adopted" && cp -a "$(kept "$1" "$name")" "$home/adopted/$name" || return 1
     done <"$1/adopt"
     for new in "$1"/new/*; do
         [ ! -e "$new" ] || { chown 0:0 "$new" && chmod 600 "$new" && put "$new"; } || return 1
     done
-    [ ! -e "$1/remove" ] || while read -r name; do rm -f "$etc/$name"; done <"$1/remove"
+    [ ! -e "$1/remove" ] || while read -r name; do
+        rm -f "$(place "$name")/$name" && sync "$(place "$name")"
+    done <"$1/remove"
     sync "$etc"
 }
 
@@ -313,10 +357,10 @@ confirm() { # tx; over a new connection
 
 restore_files() { # folder: exactly the files that the change may have touched, as they were
     { ls -1 "$1/new" && cat "$1/remove" 2>/dev/null; } | while read -r name; do
-        if [ -e "$1/before/netplan/$name" ]; then
-            put "$1/before/netplan/$name" || return 1
+        if [ -e "$(kept "$1" "$name")" ]; then
+            put "$(kept "$1" "$name")" || return 1
         else
-            rm -f "$etc/$name" && sync "$etc"
+            rm -f "$(place "$name")/$name" && sync "$(place "$name")"
         fi
     done
 }
@@ -347,21 +391,35 @@ as_before() { # folder [netdev]
     done
 }
 
+held_as_before() { # folder: NetworkManager has the same profiles up
+    for netdev in $(netdevs "$1"); do
+        [ "$(profile "$netdev")" = "$(cat "$1/before/$netdev.nm")" ] || return 1
+    done
+}
+
+restore_manager() { # folder
+    tell_udev "$1"
+    nmcli connection reload
+    for netdev in $(netdevs "$1"); do
+        old=$(cat "$1/before/$netdev.nm")
+        now=$(profile "$netdev")
+        if [ "$now" = "$old" ] && as_before "$1" "$netdev"; then continue; fi
+        if [ -e "$1/before/$netdev.unmanaged" ]; then
+            nmcli device set "$netdev" managed no
+            continue
+        fi
+        if unmanaged "$netdev"; then nmcli device set "$netdev" managed yes; fi
+        if [ -n "$old" ]; then # it may wait long for DHCP, as it did before
+            nmcli --wait 0 connection up "$old" ifname "$netdev"
+        elif [ -n "$now" ]; then
+            nmcli device disconnect "$netdev"
+        fi
+    done
+}
+
 restore_live() { # folder: this boot is the one that was changed
     install_generated "$1/before/live" "$1"
-    if by_network_manager "$1"; then
-        nmcli connection reload
-        tell_udev "$1"
-        for netdev in $(netdevs "$1"); do
-            old=$(cat "$1/before/$netdev.nm")
-            if [ "$(connection "$netdev")" = "$old" ] && as_before "$1" "$netdev"; then continue; fi
-            if [ -n "$old" ] && [ "$old" != -- ]; then
-                nmcli --wait "$settle" connection up "$old" ifname "$netdev"
-            else
-                nmcli device disconnect "$netdev"
-            fi
-        done
-    fi
+    if manager_runs; then restore_manager "$1"; fi
     if systemctl is-active --quiet systemd-networkd; then
         networkctl reload
         for netdev in $(netdevs "$1"); do
@@ -370,14 +428,15 @@ restore_live() { # folder: this boot is the one that was changed
         done
     fi
     # the renderer works on after its command has returned: look until it holds, then help
-    held=0 tries=0
+    nobodys=yes held=0 tries=0
+    if grep -v unmanaged "$1"/before/*.managed >/dev/null || grep . "$1"/before/*.nm >/dev/null; then nobodys=; fi
     while [ "$held" -lt 3 ] && [ "$tries" -lt 60 ]; do
         tries=$((tries + 1))
-        if as_before "$1"; then
+        if as_before "$1" && held_as_before "$1"; then
             held=$((held + 1))
         else
             held=0
-            if [ "$tries" -gt 20 ] || ! grep -qv unmanaged "$1"/before/*.managed; then
+            if [ "$tries" -gt 20 ] || [ -n "$nobodys" ]; then
                 for netdev in $(netdevs "$1"); do
                     restore_addresses "$1" "$netdev"
                     restore_link "$1" "$netdev"
@@ -391,6 +450,7 @@ restore_live() { # folder: this boot is the one that was changed
 
 restore_boot() { # folder: the host has booted since, and nothing is up yet
     install_generated "$1/before/boot" "$1"
+    tell_udev "$1"
     systemctl is-active --quiet systemd-networkd || return 0
     networkctl reload
     for netdev in $(netdevs "$1"); do networkctl reconfigure "$netdev"; done

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from orchestrator.lab.vm.folders import of_host
 from orchestrator.lab.vm.layout import RAILS as ALL_RAILS
 from orchestrator.lab.vm.qmp import checked
 from orchestrator.lab.vm.up import VMS
+from tests.lab.renderers import rendered_by
 
 SET_UP_SECONDS = 900  # the first time on a machine; a few seconds afterwards
 RAILS = ("enp1s0f1np1", "enP2p1s0f1np1")  # the halves of the cable between the session's two hosts
@@ -168,3 +170,23 @@ def vm_ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vms]:
 def rails_as_they_come(lab: Lab) -> None:
     """What one file's tests had `orch up` write of the network is not there for the next."""
     lab.forget_network()
+
+
+# What the two hosts of a lab render with (tests/lab/renderers.py).
+LABS = {"NetworkManager": ("NetworkManager", "mixed"), "both": ("both", "both")}
+
+
+@pytest.fixture(scope="module")
+def renderer(
+    request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    """The lab of a test that is repeated for each renderer; networkd's where it names none."""
+    which = getattr(request, "param", "networkd")
+    if which == "networkd":
+        yield lab
+        return
+    folder, name = tmp_path_factory.mktemp("lab"), f"{which[0].lower()}{os.getpid()}"
+    with running_lab(folder, name, lab.hosts, "pair") as up:
+        for host, kind in zip(up.hosts, LABS[which], strict=True):
+            rendered_by(kind, partial(up.inside, host))
+        yield up

@@ -3,168 +3,54 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from collections.abc import Callable, Iterator
 
 import pytest
-import yaml
 
-from orchestrator.contracts import Change, Step
 from orchestrator.data import read_template
 from orchestrator.errors import CommandFailed
 from orchestrator.facts.netplan_change import HOME
-from orchestrator.hosts.pool import Pool
 from orchestrator.lab.faults import break_, heal
-from orchestrator.network.netplan import wanted_of
 from orchestrator.network.topology import plan_fabric
-from orchestrator.plan.decide import Decision, settled
-from orchestrator.plan.graph import ordered
-from orchestrator.run.converge import survey
-from orchestrator.run.events import Bus
-from orchestrator.run.executor import Executor, Outcome
-from orchestrator.run.session import HostApplier, host_reader
-from orchestrator.run.world import LiveWorld
-from orchestrator.script import Command, Script
-from orchestrator.spec.models import Cluster
-from orchestrator.spec.resolve import load_inventory
-from orchestrator.steps.link import link_steps
-from orchestrator.steps.netplan import network_steps
+from orchestrator.plan.decide import settled
 from tests.lab.conftest import RAILS, SET_UP_SECONDS, Lab
+from tests.lab.netplan_site import (
+    LONG,
+    MANAGEMENT,
+    SHORT,
+    WATCH,
+    Site,
+    addresses,
+    bare_site,
+    forty_cx7,
+    nets,
+    power_cycle,
+)
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 
-SHORT = 5  # seconds of deadline where a test waits for it
-LONG = 600
-SETTLED = 60  # seconds that an undoing may take on a busy machine
-
-SHOW = f"""
-for f in /etc/netplan/*; do stat -c 'file %n %a %u:%g %Y %s' "$f"; sha256sum "$f"; done
-for f in /run/systemd/network/*; do stat -c 'made %n %a %U:%G' "$f"; sha256sum "$f"; done
-for d in {" ".join(RAILS)}; do
-    ip -o addr show dev $d | sed 's/\\\\.*//; s/tentative //'
-    ip route show dev $d | sed 's/ linkdown//'
-    cat /sys/class/net/$d/mtu
-    ip -o link show dev $d | grep -o '[<,]UP[,>]'
-    cat /proc/sys/net/ipv6/conf/$d/addr_gen_mode /proc/sys/net/ipv6/conf/$d/accept_ra
-done
-"""
-MANAGEMENT = "ip -o addr show dev eth0 | sed 's/\\\\.*//'; ip route show dev eth0; cat /sys/class/net/eth0/ifindex"
-WATCH = "systemd-run -q --unit=watch sh -c 'ip monitor link addr route > /run/watched'"
-BARE = f"""
-systemctl stop 'orch-netplan-*.timer' 2>/dev/null
-rm -rf {HOME} /etc/netplan/40-* /etc/netplan/.*.orch
-rm -f /etc/systemd/system/orch-netplan-revert.service /etc/systemd/system/*.wants/orch-netplan-revert.service
-for d in {" ".join(RAILS)}; do rm -f /run/systemd/network/10-netplan-$d.*; done
-networkctl reload
-sleep 0.5
-for d in {" ".join(RAILS)}; do
-    ip addr flush dev $d; ip link set dev $d mtu 1500; ip link set dev $d down
-    echo 0 > /proc/sys/net/ipv6/conf/$d/addr_gen_mode
-done
-"""
-
-
-def no_secret(name: str) -> str:
-    raise LookupError(name)
-
-
-@dataclass
-class Site:
-    """The lab's inventory, its network steps, and a connection to its hosts."""
-
-    lab: Lab
-    cluster: Cluster
-    deadline: float = LONG
-    pool: Pool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.pool = Pool(self.cluster.hosts, no_secret)
-
-    def steps(self) -> Mapping[str, Step]:
-        changing = network_steps(self.cluster, {"deadline": self.deadline})
-        return ordered([*changing, *link_steps(self.cluster, {})])
-
-    def world(self) -> LiveWorld:
-        return LiveWorld(self.cluster.hosts, host_reader(self.pool))
-
-    def survey(self) -> Decision:
-        return survey(self.steps(), self.world())
-
-    def converge(self) -> Outcome:
-        steps, world = self.steps(), self.world()
-        survey(steps, world)
-        bus, cancel = Bus("test", ()), threading.Event()
-        return Executor(
-            steps, world, HostApplier(self.pool, world, bus, cancel), bus, cancel=cancel
-        ).run()
-
-    def change(self, host: str) -> dict[str, Command]:
-        """The commands that would change a host now."""
-        steps, world = self.steps(), self.world()
-        step = steps[f"{host}/network/apply"]
-        world.read(step.reads)
-        change = step.check(world)
-        assert isinstance(change, Change)
-        return dict(step.apply(change, world).commands)
-
-    def send(self, host: str, commands: Mapping[str, Command]) -> dict[str, int]:
-        """A script of these commands, as if our client had died after it: nothing follows."""
-        script = Script(commands, mutates=True, stop_on_error=True)
-        return {name: result.rc for name, result in self.pool.run(host, script).items()}
-
-    def inside(self, host: str, script: str) -> str:
-        """As root on the host, past SSH."""
-        return self.lab.docker.inside(self.lab.container(host), "sh", "-c", script)
-
-    def show(self, host: str) -> str:
-        return self.inside(host, SHOW)
-
-    def waiting(self, host: str) -> bool:
-        return bool(self.inside(host, f"ls {HOME}/*/unconfirmed 2>/dev/null; true"))
-
-    def outcome(self, host: str) -> str:
-        return self.inside(host, f"cat {HOME}/*/outcome 2>/dev/null; true").strip()
-
-    def until_undone(self, host: str, seconds: float = SETTLED) -> None:
-        end = time.monotonic() + seconds
-        while self.waiting(host):
-            assert time.monotonic() < end, self.inside(host, "journalctl -n 50 --no-pager")
-            time.sleep(0.3)
-
-    def put(self, host: str, name: str, text: str) -> None:
-        """A netplan file of the user's, applied as users do."""
-        path = f"/etc/netplan/{name}"
-        script = f"printf %s \"$1\" > {path}; chmod 600 {path}; touch -d '2 days ago' {path}; netplan apply"
-        self.lab.docker.inside(self.lab.container(host), "sh", "-c", script, "sh", text)
+both = pytest.mark.parametrize("renderer", ["networkd", "NetworkManager"], indirect=True)
+all_three = pytest.mark.parametrize(
+    "renderer", ["networkd", "NetworkManager", "both"], indirect=True
+)
 
 
 @pytest.fixture
-def site(lab: Lab) -> Iterator[Site]:
-    """Hosts as they come out of the box, and again afterwards."""
-    made = Site(lab, load_inventory(lab.inventory))
-    for host in lab.hosts:
-        made.inside(host, BARE)
-    yield made
-    made.pool.close()
-    for host in lab.hosts:
-        made.inside(host, BARE)
-
-
-def addresses(site: Site, host: str) -> set[str]:
-    found = site.inside(host, "ip -o -4 addr show | awk '{print $2, $4}'")
-    return {line for line in found.splitlines() if line.split()[0] in RAILS}
+def site(renderer: Lab) -> Iterator[Site]:
+    with bare_site(renderer) as made:
+        yield made
 
 
 # --- the good path ----------------------------------------------------------------------------------
 
 
+@all_three
 def test_addresses_come_up_and_a_second_run_changes_nothing(site: Site) -> None:
     management = {host: site.inside(host, MANAGEMENT) for host in site.lab.hosts}
     for host in site.lab.hosts:
@@ -191,21 +77,24 @@ def test_addresses_come_up_and_a_second_run_changes_nothing(site: Site) -> None:
     assert before == {host: site.show(host) for host in site.lab.hosts}
 
 
+@all_three
 def test_addresses_survive_a_reboot_once_confirmed(site: Site) -> None:
     assert site.converge().errors == {}
     before = addresses(site, "spark-2")
     power_cycle(site, "spark-2")
+    site.until("spark-2", f"ip -o -4 addr show dev {RAILS[1]} | wc -l", "1")
     assert addresses(site, "spark-2") == before
     assert site.outcome("spark-2") == "confirmed"
 
 
+@both
 def test_an_interface_that_stays_as_it_is_is_not_touched(site: Site) -> None:
     """A model may be talking over it: a change elsewhere must not take its address away for a moment."""
     assert site.converge().errors == {}
     (link,) = site.cluster.links
     first = plan_fabric(site.cluster).segments[0].subnet
     for second in ("10.66.1.0/24", "10.66.2.0/24"):
-        pinned = link.model_copy(update={"subnets": (first, *_nets(second))})
+        pinned = link.model_copy(update={"subnets": (first, *nets(second))})
         site.cluster = site.cluster.model_copy(update={"links": (pinned,)})
         site.inside("spark-1", WATCH)
         commands = site.change("spark-1")
@@ -238,11 +127,7 @@ def test_an_address_comes_up_without_a_carrier(site: Site) -> None:
 # --- nobody confirms --------------------------------------------------------------------------------
 
 
-def power_cycle(site: Site, host: str) -> None:
-    break_(site.lab.home, site.lab.name, host, "power-off")
-    heal(site.lab.home, site.lab.name, host, "power-off")
-
-
+@all_three
 def test_a_frozen_sshd_means_that_it_is_undone_at_the_deadline(site: Site) -> None:
     before = site.show("spark-1")
     site.deadline = SHORT
@@ -257,6 +142,7 @@ def test_a_frozen_sshd_means_that_it_is_undone_at_the_deadline(site: Site) -> No
     assert site.outcome("spark-1") == "reverted (deadline): exact"
 
 
+@both
 def test_a_power_cut_means_that_it_is_undone_at_boot(site: Site) -> None:
     """Before the network comes up, and long before the deadline."""
     site.put(
@@ -271,10 +157,12 @@ def test_a_power_cut_means_that_it_is_undone_at_boot(site: Site) -> None:
     assert not site.waiting("spark-1")
     assert site.outcome("spark-1") == "reverted (boot): exact"
     assert site.inside("spark-1", "cd /etc/netplan && stat -c '%n %a %Y' * && sha256sum *") == files
+    site.until("spark-1", "cat /sys/class/net/enp1s0f1np1/mtu", "2000")
     assert addresses(site, "spark-1") == set()
-    assert site.inside("spark-1", "cat /sys/class/net/enp1s0f1np1/mtu").strip() == "2000"
     order = site.inside("spark-1", "systemctl show -p Before orch-netplan-revert.service")
-    assert "systemd-networkd.service" in order
+    assert {"systemd-networkd.service", "NetworkManager.service"} <= set(
+        re.split("[= ]", order.strip())
+    )
 
 
 def test_what_was_set_by_hand_is_there_again_to_the_letter(site: Site) -> None:
@@ -300,13 +188,14 @@ def test_what_was_set_by_hand_is_there_again_to_the_letter(site: Site) -> None:
     assert site.show("spark-1") == before
 
 
+@both
 def test_a_change_of_our_own_is_undone_to_what_we_had(site: Site) -> None:
     assert site.converge().errors == {}
     before = site.show("spark-1")
     pinned = [
         link.model_copy(update={"subnets": nets})
         for link, nets in zip(
-            site.cluster.links, [_nets("10.66.0.0/24", "10.66.1.0/24")], strict=True
+            site.cluster.links, [nets("10.66.0.0/24", "10.66.1.0/24")], strict=True
         )
     ]
     site.cluster = site.cluster.model_copy(update={"links": tuple(pinned)})
@@ -317,10 +206,7 @@ def test_a_change_of_our_own_is_undone_to_what_we_had(site: Site) -> None:
     assert site.show("spark-1") == before
 
 
-def _nets(*texts: str) -> tuple[IPv4Network, ...]:
-    return tuple(IPv4Network(text) for text in texts)
-
-
+@both
 def test_our_death_after_any_command_leaves_the_host_as_it_was(site: Site) -> None:
     site.deadline = SHORT
     commands = site.change("spark-1")
@@ -341,7 +227,7 @@ def test_our_death_after_any_command_leaves_the_host_as_it_was(site: Site) -> No
 CLIENT = """
 import sys
 from pathlib import Path
-from tests.lab.test_netplan import *
+from tests.lab.netplan_site import *
 lab_inventory, host, deadline = sys.argv[1:]
 site = Site(None, load_inventory(Path(lab_inventory)), float(deadline))
 commands = site.change(host)
@@ -350,7 +236,14 @@ site.send(host, commands)
 """
 
 
-@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.25, 0.5, 0.9, 1.5])
+@pytest.mark.parametrize(
+    ("renderer", "seconds"),
+    [
+        *(("networkd", moment) for moment in (0.02, 0.1, 0.25, 0.5, 0.9, 1.5)),
+        *(("NetworkManager", moment) for moment in (0.25, 0.9)),
+    ],
+    indirect=["renderer"],
+)
 def test_a_client_killed_at_any_moment_leaves_the_host_as_it_was(
     site: Site, seconds: float
 ) -> None:
@@ -366,6 +259,7 @@ def test_a_client_killed_at_any_moment_leaves_the_host_as_it_was(
     assert site.show("spark-1") == before
 
 
+@both
 def test_the_next_run_finishes_what_a_dead_client_began(site: Site) -> None:
     assert set(site.send("spark-1", site.change("spark-1")).values()) == {0}
     assert site.waiting("spark-1")
@@ -402,21 +296,7 @@ def test_a_change_that_can_not_come_up_is_undone_at_once(site: Site) -> None:
 # --- the user's own files -----------------------------------------------------------------------------
 
 
-def forty_cx7(site: Site, host: str, mtu: int = 9000, shift: int = 0) -> str:
-    """What NVIDIA's playbook lets people write, with the addresses that the links would give."""
-    wanted = wanted_of(site.cluster, plan_fabric(site.cluster), host)
-    stanzas = {
-        one.netdev: {
-            "addresses": [f"{one.address.ip + shift}/24"],
-            "dhcp4": False,
-            "mtu": mtu,
-        }
-        for one in wanted
-        if one.address is not None
-    }
-    return yaml.safe_dump({"network": {"version": 2, "ethernets": stanzas}})
-
-
+@both
 def test_a_file_that_says_the_same_is_left_alone(site: Site) -> None:
     for host in site.lab.hosts:
         site.put(host, "40-cx7.yaml", forty_cx7(site, host))
@@ -429,6 +309,7 @@ def test_a_file_that_says_the_same_is_left_alone(site: Site) -> None:
     assert "40-orch" not in site.inside("spark-1", "ls /etc/netplan")
 
 
+@both
 def test_a_file_that_says_otherwise_is_refused_or_taken_over_by_name(site: Site) -> None:
     theirs = forty_cx7(site, "spark-1", mtu=1500, shift=100)
     site.put("spark-1", "40-cx7.yaml", theirs)
@@ -448,6 +329,7 @@ def test_a_file_that_says_otherwise_is_refused_or_taken_over_by_name(site: Site)
     assert settled(site.survey())
 
 
+@both
 def test_a_taken_over_file_comes_back_to_the_letter(site: Site) -> None:
     site.put("spark-1", "40-cx7.yaml", forty_cx7(site, "spark-1", mtu=1500, shift=100))
     time.sleep(2)
@@ -472,6 +354,7 @@ def test_files_that_netplan_can_not_read_stop_us_before_anything_is_touched(site
     assert site.show("spark-1") == before
 
 
+@both
 def test_ssh_goes_on_when_systemd_was_reloaded_just_before(site: Site) -> None:
     """A reload rewrites all of netplan's files, so networkd takes up the management interface again."""
     for host in site.lab.hosts:

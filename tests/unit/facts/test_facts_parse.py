@@ -288,8 +288,6 @@ RENDERER = """\
 ssh 192.168.102.1 50000 192.168.102.10 22
 systemd-networkd active
 NetworkManager active
-netplan  networkd
-made
 """
 
 
@@ -328,7 +326,7 @@ def test_network_of_a_spark() -> None:
     )
     assert network.netdevs["enP7s7"].manager == "NetworkManager"
     assert (network.ssh_netdev, network.default_netdev) == ("enP7s7", "enP7s7")
-    assert network.renderer == "networkd"
+    assert network.renderer == "both"
     assert "192.168.100.0/24 dev enp1s0f1np1" in network.routes
 
 
@@ -338,23 +336,88 @@ def test_an_ip_that_knows_no_json_is_told_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    ("networkd", "manager", "files", "made", "wanted"),
+    ("networkd", "manager", "wanted"),
     [
-        ("active", "inactive", "", "", "networkd"),
-        ("inactive", "active", "", "", "NetworkManager"),
-        ("nosystemd", "nosystemd", "", "", "none"),
-        ("active", "active", " NetworkManager", "networkd", "NetworkManager"),
-        ("active", "active", "", " NetworkManager", "NetworkManager"),
-        ("active", "active", " NetworkManager networkd", "", "networkd"),
-        ("active", "active", "", "", "networkd"),
+        ("active", "inactive", "networkd"),
+        ("inactive", "active", "NetworkManager"),
+        ("nosystemd", "nosystemd", "none"),
+        ("failed", "activating", "none"),
+        ("active", "active", "both"),
     ],
 )
-def test_who_renders(networkd: str, manager: str, files: str, made: str, wanted: str) -> None:
-    said = (
-        f"ssh \nsystemd-networkd {networkd}\nNetworkManager {manager}\n"
-        f"netplan {files}\nmade {made}\n"
-    )
+def test_who_renders(networkd: str, manager: str, wanted: str) -> None:
+    said = f"ssh \nsystemd-networkd {networkd}\nNetworkManager {manager}\n"
     assert facts.ReadNetwork().parse(network_of(said)).renderer == wanted
+
+
+def test_who_renders_is_unknown_where_systemd_does_not_say() -> None:
+    for said in ("Failed to connect to bus", ""):
+        with pytest.raises(Unknown):
+            facts.ReadNetwork().parse(
+                network_of(f"ssh \nsystemd-networkd active\nNetworkManager {said}\n")
+            )
+
+
+KEYFILES = """\
+profile /etc/NetworkManager/system-connections/rail 1.nmconnection
+ [connection]
+ id=rail 1
+ type=ethernet
+ interface-name=enp1s0f1np1
+ [ethernet]
+ mtu=9000
+ [ipv4]
+ # address9=10.9.9.9/8
+ address1=192.168.100.10/24,192.168.100.1
+ addresses2=10.0.0.1;8;10.0.0.254;
+ method=manual
+profile /etc/NetworkManager/system-connections/any
+ [connection]
+ type=802-3-ethernet
+ autoconnect=false
+ autoconnect-priority=-5
+ master=bond0
+ [802-3-ethernet]
+ mac-address=4C:BB:47:00:00:01
+ [match]
+ interface-name=en*;!enp9;
+profile /etc/NetworkManager/system-connections/wifi.nmconnection
+ [connection]
+ type=wifi
+profile /run/NetworkManager/system-connections/netplan-eth0.nmconnection
+ [connection]
+ type=ethernet
+profile /run/NetworkManager/system-connections/Wired connection 1.nmconnection
+ [connection]
+ type=ethernet
+ [.nmmeta]
+ nm-generated=true
+end
+"""
+
+
+def test_profiles_are_those_of_wires_that_somebody_wrote() -> None:
+    first, second = facts.ReadProfiles().parse({"profiles": result(KEYFILES)})
+    assert (first.path, first.id) == (
+        "/etc/NetworkManager/system-connections/rail 1.nmconnection",
+        "rail 1",
+    )
+    assert (first.interface, first.mtu, first.method) == ("enp1s0f1np1", 9000, "manual")
+    assert first.addresses == ("192.168.100.10/24", "10.0.0.1/8")
+    assert (first.autoconnect, first.priority, first.port_of) == (True, 0, "")
+    assert (second.autoconnect, second.priority, second.port_of) == (False, -5, "bond0")
+    assert (second.mac, second.patterns) == ("4c:bb:47:00:00:01", ("en*", "!enp9"))
+    assert (second.interface, second.mtu, second.method) == ("", 1500, "auto")
+
+
+def test_profiles_whose_answer_is_cut_or_refused_are_unknown() -> None:
+    for answer in (
+        result(KEYFILES.removesuffix("end\n")),
+        result("", 1, b"sudo: a password is required"),
+        result("profile /a\nno blank before it\nend\n"),
+    ):
+        with pytest.raises(Unknown):
+            facts.ReadProfiles().parse({"profiles": answer})
 
 
 RDMA_SYSFS = """\
@@ -389,6 +452,7 @@ SAMPLES: list[tuple[Query[Any], Mapping[str, Result]]] = [
     (facts.ReadContainers("podman", "duo"), {"containers": result(PODMAN_PS)}),
     (facts.ReadImage("docker", "x"), {"image": result(IMAGE)}),
     (facts.ReadNetplan(), {"netplan": result("file 600 3 /etc/netplan/a.yaml\nabc\nend\n")}),
+    (facts.ReadProfiles(), {"profiles": result(KEYFILES)}),
     (facts.ReadTools(("a", "b")), {"tools": result("a /bin/a\nb \nend\n")}),
     (
         facts.ReadPath("/m"),

@@ -46,6 +46,7 @@ EVERY: list[Query[Any]] = [
     facts.ReadPath("/etc/ssl"),
     facts.ReadPcie(),
     facts.ReadPrivilege(),
+    facts.ReadProfiles(),
     facts.ReadRdma(),
     facts.ReadRdmaCounters(),
     facts.ReadSources(("/etc", "~/no such", "$(true)")),

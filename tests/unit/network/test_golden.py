@@ -277,3 +277,4 @@ def test_network_manager_gets_no_key_that_it_can_not_do() -> None:
     first = yaml.safe_load(text)["network"]["ethernets"]["enp1s0f1np1"]
     assert first["renderer"] == "NetworkManager"
     assert "ignore-carrier" not in first
+    assert first["networkmanager"] == {"passthrough": {"connection.autoconnect-priority": "10"}}

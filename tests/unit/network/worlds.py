@@ -13,6 +13,7 @@ from orchestrator.facts.answers import (
     Netdev,
     NetplanFile,
     Network,
+    Profile,
     Rdma,
     RdmaDevice,
 )
@@ -20,6 +21,7 @@ from orchestrator.facts.identity import Identify
 from orchestrator.facts.netplan import ReadNetplan
 from orchestrator.facts.netplan_change import NetplanChange, ReadNetplanChange
 from orchestrator.facts.network import ReadNetwork
+from orchestrator.facts.profiles import ReadProfiles
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.network.netplan import FOLDER
 
@@ -108,6 +110,7 @@ def answers(
     rdma: Rdma = RDMA,
     files: Iterable[NetplanFile] = (),
     change: NetplanChange = NO_CHANGE,
+    profiles: Iterable[Profile] = (),
     in_lab: bool = False,
     more: Mapping[Query[Any], Any] | None = None,
 ) -> Answers:
@@ -116,6 +119,7 @@ def answers(
             ReadNetwork(): net if net is not None else network(),
             ReadRdma(): rdma,
             ReadNetplan(): tuple(files),
+            ReadProfiles(): tuple(profiles),
             ReadNetplanChange(): change,
             Identify(): identity(in_lab),
             **(more or {}),
