@@ -211,8 +211,8 @@ class Ask(GoingStep):
         job = world[self.host].get(self.going.job(client=True))
         if job.state == "running":
             return watched(change, job)
-        if world[self.trial.server].get(self.going.job(client=False)).state != "running":
-            return None if self.going.gave_up(world) else change  # its own words tell why
+        if world[self.trial.server].get(self.going.job(client=False)).state in ("done", "lost"):
+            return None  # nobody to ask: its own words tell why
         if self.going.run and job.state in ("done", "lost"):
             return None  # it left nothing: the verdict says so
         return change
