@@ -34,6 +34,9 @@ class Half(Strict):
 class PortSpec(Strict):
     halves: tuple[Half, ...] = Field(min_length=1)
     gbps: float = Field(default=200, description="speed of the cable, Gb/s")
+    nccl: bool = Field(
+        default=True, description="false: a slow link that carries weights and control, never NCCL"
+    )
 
 
 class Sourced(Strict):
@@ -85,10 +88,14 @@ class Kind(Strict):
     gdr: bool = Field(default=True, description="GPUDirect RDMA works")
     expect_half_gbps: float | None = None
     expect_port_gbps: float | None = None
+    expect_host_gbps: float | None = None
+    same_port_in_pair: bool = False
+    gpu: str | None = None
     mtu: int = 9000
     prepare: Prepare = Prepare()
     env: Mapping[str, Sourced] = {}
     rank_env_ring: Mapping[str, Sourced] = {}
+    rank_env_wide_ring: Mapping[str, Sourced] = {}
     quirks: tuple[str, ...] = ()
 
 

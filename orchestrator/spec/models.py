@@ -241,6 +241,6 @@ class Cluster(Strict):
     @property
     def used_hosts(self) -> tuple[Host, ...]:
         """Hosts that a deployment or a link uses, in inventory order."""
-        linked = {end.host for link in self.links for end in link.ends}
-        placed = {name for one in self.deployments.values() for name in one.hosts}
-        return tuple(host for name, host in self.hosts.items() if name in linked | placed)
+        used = {end.host for link in self.links for end in link.ends}
+        used.update(name for one in self.deployments.values() for name in one.hosts)
+        return tuple(host for name, host in self.hosts.items() if name in used)
