@@ -21,7 +21,6 @@ check: setup ## format, lint, types and fast tests, as CI and pre-commit run the
 	@scripts/check
 
 test: setup ## every tier of tests, rehearsal hosts included
-	@scripts/browser
 	@scripts/test $(TIERS)
 
 picture: setup ## make docs/up.svg anew from the journal beside it

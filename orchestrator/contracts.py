@@ -45,7 +45,7 @@ class Change:
     diff: str = ""
     under_way: bool = False  # a job of an earlier run does it already: watch, don't apply
     progress: str = ""  # moves when work moves: patience's stall clock restarts when it differs
-    log: str = ""  # the last line that what is waited for wrote
+    log: str = ""  # the last line that what is waited for wrote; of what failed, its last lines
     rank: str = ""  # whose line that is, as a host's name
     hint: str = ""  # what to type if it can't be brought about
 
@@ -77,6 +77,7 @@ class Step(ABC):
     on_demand: bool = False  # only if a step that needs it will change
     needs: frozenset[str] = frozenset()
     order: frozenset[str] = frozenset()  # also waits for these to end, however; see run/executor.py
+    turns: frozenset[str] = frozenset()  # waits for these to end, and goes on whatever came of them
     serves: frozenset[str] | None = None  # deployments that wait for it; None: all of its hosts
     reads: frozenset[tuple[str, Query[Any]]] = frozenset()  # (host, query)
     patience: Patience = Patience()
@@ -92,6 +93,10 @@ class Step(ABC):
 
     def apply(self, change: Change, world: World) -> Script:
         raise NotImplementedError(self.id)
+
+    def remarks(self, world: World) -> Sequence[str]:
+        """What is worth a warning although the step has passed; it ends up in plan and journal. Pure."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,7 @@ class Rank:
     memory_swap_bytes: int | None = None
     cpus: float | None = None
     health: str | None = None  # shell command for the runtime's health check
+    health_start_s: int = 0  # so long after its start, no answer is not a bad one
     restart: str = "no"  # restart policy *after* readiness (applied with `docker update`)
     ulimits: Mapping[str, str] = field(default_factory=dict)
     caps: frozenset[str] = frozenset()

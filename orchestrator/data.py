@@ -7,6 +7,7 @@ In a checkout `profiles/`, `playbooks/` and `templates/` lie at the top; in a wh
 from __future__ import annotations
 
 import difflib
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import FilesWrong
@@ -89,6 +90,7 @@ def _places(folder: str, root: Path | None) -> list[Path]:
     return [root / folder, place]
 
 
+@lru_cache(maxsize=64)
 def _same(place: Path, root: Path | None, folder: str) -> bool:
     """Whether the user works in the checkout itself: then nothing is hidden by anything."""
     return root is not None and (root / folder).resolve() == place

@@ -6,7 +6,6 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 from orchestrator.errors import Failed, Fenced, Locked, OrchError, OutcomeUnknown
@@ -70,15 +69,12 @@ class Reply:
 
     def results(self) -> Mapping[str, Result]:
         """All results, or the reason why there are none."""
-        found = parse(bytes(self.data), self.marker, self.script)
-        return MappingProxyType(
-            {name: replace(one, sent_epoch_s=self._sent) for name, one in found.items()}
-        )
+        return parse(bytes(self.data), self.marker, self.script, self._sent)
 
 
-def parse(reply: bytes, marker: str, script: Script) -> Mapping[str, Result]:
+def parse(reply: bytes, marker: str, script: Script, sent: float = 0.0) -> Mapping[str, Result]:
     """Results by name. Raises OutcomeUnknown with what arrived, Fenced, Locked, Failed."""
-    results = dict(_frames(reply, marker, script))
+    results = dict(_frames(reply, marker, script, sent))
     end = f"\n{marker} end\n".encode()
     if end not in reply:
         raise OutcomeUnknown(
@@ -108,7 +104,9 @@ def _missing(results: Mapping[str, Result], script: Script) -> list[str]:
 _HEADER = re.compile(rb"(\d{1,6}) (\d{1,3}) (\d{1,12}(?:\.\d+)?) (\d{1,12}(?:\.\d+)?) ([-twn])")
 
 
-def _frames(reply: bytes, marker: str, script: Script) -> Iterator[tuple[str, Result]]:
+def _frames(
+    reply: bytes, marker: str, script: Script, sent: float = 0.0
+) -> Iterator[tuple[str, Result]]:
     commands = list(commands_of(script).items())
     head, err, done = (f"{marker} {word}".encode() for word in ("frame ", "err\n", "done\n"))
     following = 0
@@ -128,12 +126,12 @@ def _frames(reply: bytes, marker: str, script: Script) -> Iterator[tuple[str, Re
         error = reply[middle + 1 + len(err) : last]
         if head in out or head in error:
             return  # a frame that lacks its end
-        seconds = float(said[4]) - float(said[3])
-        yield name, _result(command, int(said[2]), out, error, seconds, said[5].decode())
+        yield name, _result(command, said, out, error, sent)
         at = last + 1 + len(done)
 
 
-def _result(command: Command, rc: int, out: bytes, err: bytes, seconds: float, flag: str) -> Result:
+def _result(command: Command, said: re.Match[bytes], out: bytes, err: bytes, sent: float) -> Result:
+    rc, seconds, flag = int(said[2]), float(said[4]) - float(said[3]), said[5].decode()
     if flag == "w":
         rc, out, err = 125, b"", b"orch: the scratch folder is full; the command was not run"
     if flag == "n":
@@ -146,6 +144,7 @@ def _result(command: Command, rc: int, out: bytes, err: bytes, seconds: float, f
         err=err[max(0, len(err) - keep) :],
         seconds=max(0.0, round(seconds, 2)),
         truncated=over or flag == "t",
+        sent_epoch_s=sent,
     )
 
 

@@ -185,11 +185,37 @@ def troubleshooting_page() -> str:
         said, cause, remedy = one["says"], one["cause"], one["remedy"]
         cells = (f"`{_cell(said)}`", _cell(_blanks(cause)), _cell(_blanks(remedy)))
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "", *_links(), ""])
+
+
+def _links() -> list[str]:
+    """What knowledge/rdma.yaml says, for people."""
+    text = files("orchestrator.knowledge").joinpath("rdma.yaml").read_text(encoding="utf-8")
+    known = yaml.safe_load(text)
+    return [
+        "## Links",
+        "",
+        "What can keep a link between two hosts from being measured:",
+        "",
+        "| called | which means | what to do |",
+        "| --- | --- | --- |",
+        *(_link_line(one["kind"], one) for one in known["failures"]),
+        "",
+        "What makes a link slow, or lies behind one of those:",
+        "",
+        "| called | which means | what to do |",
+        "| --- | --- | --- |",
+        *(_link_line(one["name"], one) for one in known["causes"]),
+    ]
+
+
+def _link_line(name: str, one: Mapping[str, Any]) -> str:
+    return f"| `{name}` | {_cell(_blanks(one['cause']))} | {_cell(_blanks(one['remedy']))} |"
 
 
 def _blanks(text: str) -> str:
-    return text.replace("{detail}", "…")
+    """Places that are filled with what was found."""
+    return re.sub(r"(?<!\{)\{\w+\}", "…", text).replace("{{", "{").replace("}}", "}")
 
 
 # --- all ------------------------------------------------------------------------------------------------

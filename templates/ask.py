@@ -1,7 +1,7 @@
-"""Asks an OpenAI API for one token after a prompt of about so many tokens, once for each size. Key on stdin.
+"""Asks an OpenAI API for one token after a prompt of about so many tokens, or for its vector, once for each size.
 
-Runs on a host with whatever Python it has, or in the rank's container. A prompt that is refused is told and
-passed over; a server that is gone is a failure.
+The key is on stdin. Runs on a host with whatever Python it has, or in the rank's container. A prompt that is refused is
+told and passed over; a server that is gone is a failure.
 """
 
 import json
@@ -15,8 +15,14 @@ def say(text):
     print(text, flush=True)  # noqa: T201
 
 
-def ask(url, model, key, size):
-    body = {"model": model, "prompt": "hello " * size, "max_tokens": 1, "temperature": 0}
+def body_of(model, kind, size):
+    prompt = "hello " * size
+    if kind == "embeddings":
+        return {"model": model, "input": prompt}
+    return {"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0}
+
+
+def ask(url, body, key, size):
     request = urllib.request.Request(url, json.dumps(body).encode())  # noqa: S310
     request.add_header("Content-Type", "application/json")
     if key:
@@ -32,10 +38,10 @@ def ask(url, model, key, size):
 
 
 def main():
-    address, port, model = sys.argv[1:4]
+    address, port, model, kind = sys.argv[1:5]
     key = sys.stdin.readline().strip()
-    for size in map(int, sys.argv[4:]):
-        ask(f"http://{address}:{port}/v1/completions", model, key, size)
+    for size in map(int, sys.argv[5:]):
+        ask(f"http://{address}:{port}/v1/{kind}", body_of(model, kind, size), key, size)
 
 
 main()

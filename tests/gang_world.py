@@ -14,6 +14,7 @@ from orchestrator.facts import ReadContainers, ReadImage, ReadListening, ReadMem
 from orchestrator.facts.answers import Container, Image, Memory, PathInfo
 from orchestrator.facts.assumed import assumed_world
 from orchestrator.facts.completion import Completion
+from orchestrator.facts.embedding import Embedding
 from orchestrator.facts.programs import ReadPrograms
 from orchestrator.facts.rank_log import RankLog, ReadRankLog
 from orchestrator.facts.rank_mark import ReadRankMark
@@ -71,7 +72,7 @@ class Told:
             return cast("T", self.answers[query])
         if kind in self.answers:
             return cast("T", self.answers[kind])
-        if kind in (Completion, ReadPrograms):
+        if kind in (Completion, Embedding, ReadPrograms):
             raise NotRead(kind.__name__)
         return cast("T", self.assumed.get(query))
 

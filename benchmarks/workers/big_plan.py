@@ -19,13 +19,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import big_cluster
+from orchestrator.cli import collect_rarely
 from orchestrator.cli.playbooks import cluster_playbook
 from orchestrator.plan.build import build
 from orchestrator.plan.show import counts, lines
 from orchestrator.run.converge import survey
 from orchestrator.run.session import host_reader
 from orchestrator.run.world import LiveWorld
-from orchestrator.script import Command, Result, Script
+from orchestrator.script import Command, Result, Script, Sh
 from orchestrator.spec.resolve import load_cluster
 from tests.scripted.hosts import ReplyHost, ScriptedHosts, ShellHost
 
@@ -71,19 +72,33 @@ ABSENT = (
 )  # they name a container or a neighbour: one answer
 
 
+# What makes the same question another one for each gang: its name, its rank's number, a digest of both.
+NAMED = re.compile(r"\bm\d+\b(\\?-\d+)?|\b[0-9a-f]{12}\b")
+
+
 class OneMachine:
-    """Every host is this one: a command that was answered once is answered the same ever after."""
+    """Every host is this one: a command that was answered once is answered the same ever after.
+
+    A host's own work is not orch's: what a small plan asked of one gang is known for all gangs.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._hosts = ScriptedHosts({"one": ShellHost(folder, FAKES)})
         self._known: dict[Command, Result] = {}
+        self._alike: dict[Command, Command] = {}
         self._lock = threading.Lock()
+        self.ran = 0  # commands that a shell had to be started for
 
     def __call__(self, name: str, command: Command) -> Result:
         with self._lock:
-            if command not in self._known:
-                self._known[command] = self._canned(command) or self._real(command)
-            known = self._known[command]
+            if command not in self._alike:
+                self._alike[command] = replace(command, sh=Sh(NAMED.sub("m", command.sh)))
+            alike = self._alike[command]
+            if alike not in self._known:
+                self._known[alike] = self._canned(command) or self._real(command)
+            known = self._known[alike]
+        if b"\nclock " not in known.out:
+            return known
         clock = f"\nclock {time.time():.3f}".encode()  # a host's clock goes on
         return replace(known, out=re.sub(rb"\nclock [0-9.]+", clock, known.out))
 
@@ -96,6 +111,7 @@ class OneMachine:
         return None
 
     def _real(self, command: Command) -> Result:
+        self.ran += 1
         return self._hosts.run("one", Script({"it": command}))["it"]
 
 
@@ -141,6 +157,7 @@ def plan(folder: Path, machine: OneMachine, hosts: int, deployments: int) -> dic
 
 def main(hosts: int, deployments: int) -> dict[str, float]:
     """A small plan first, so that the machine has answered each question once."""
+    collect_rarely()  # as the command does
     with tempfile.TemporaryDirectory() as folder:
         machine = OneMachine(Path(folder) / "machine")
         plan(Path(folder), machine, 2 * hosts // deployments, 2)

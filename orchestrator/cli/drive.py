@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import click
 
 from orchestrator.cli.options import Site
-from orchestrator.cli.playbooks import cluster_playbook
+from orchestrator.cli.playbooks import cluster_playbook, with_options
 from orchestrator.contracts import Step
 from orchestrator.errors import OrchError
 from orchestrator.plan.build import build
@@ -52,9 +53,17 @@ def show(decision: Decision, verbose: bool = False) -> None:
     )
 
 
-def drive(site: Site, playbook: str, *, dry_run: bool = False, undo: bool = False) -> int:
-    """Run a playbook to its end and give the exit code of design §7."""
-    steps = build(site.cluster, cluster_playbook(site.cluster, playbook), site.only, undo=undo)
+def drive(
+    site: Site,
+    playbook: str,
+    *,
+    dry_run: bool = False,
+    undo: bool = False,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> int:
+    """Run a playbook to its end and give the exit code of design §7. `options`: stage → more of its `with:`."""
+    book = with_options(cluster_playbook(site.cluster, playbook), options or {})
+    steps = build(site.cluster, book, site.only, undo=undo)
     with open_bus(site.json, site.redact) as bus, interruptible() as cancel:
         bus.run_started(playbook, site.cluster.name, files=site.cluster.sources)
         try:

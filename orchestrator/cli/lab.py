@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.lab.layout import Segment, Topology
     from orchestrator.lab.progress import Progress
     from orchestrator.lab.records import Record
-    from orchestrator.lab.up import Wish
+    from orchestrator.lab.up import Making, Wish
 
 name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
@@ -39,11 +39,19 @@ def _progress() -> Progress:
 
 
 @lab.command()
-def setup() -> None:
+@click.option(
+    "--vm", is_flag=True, help="What `up --vm` needs: QEMU, an image, two booted machines."
+)
+def setup(vm: bool) -> None:
     """Make what labs need, once: engine, host image, vLLM's CPU build, llama.cpp, a tiny model."""
+    home = _home()
+    if vm:
+        from orchestrator.lab.vm.up import set_up_vms
+
+        click.echo(f"ready in {set_up_vms(home, _progress(), count=2).image.folder}")
+        return
     from orchestrator.lab.setup import set_up
 
-    home = _home()
     pieces = set_up(home, _progress())
     click.echo(f"ready in {home.path}: {pieces.image}")
 
@@ -53,6 +61,8 @@ def setup() -> None:
 @click.option(
     "--topology", type=click.Choice(["pair", "ring", "switch"]), help="How they are cabled."
 )
+@click.option("--vm", is_flag=True,
+              help="Virtual machines instead of containers: kernels of their own, and Soft-RoCE.")  # fmt: skip
 @name_option
 @click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False),
               help="Where inventory.yaml and the key go.  [default: ./.orch/lab/NAME]")  # fmt: skip
@@ -62,6 +72,7 @@ def setup() -> None:
 def up(
     count: int | None,
     topology: Topology | None,
+    vm: bool,
     name: str,
     folder: Path | None,
     like: Path | None,
@@ -78,8 +89,14 @@ def up(
         )
     hosts, segments = _shape(count, topology) if model is None else (model.hosts, model.segments)
     wish = Wish(name, hosts, segments, folder or Path(".orch/lab") / name, model)
-    record = bring_up(_home(), wish, _progress())
+    record = bring_up(_home(), wish, _progress(), _vms() if vm else None)
     _show(record, wish, as_json)
+
+
+def _vms() -> Making:
+    from orchestrator.lab.vm.up import VMS
+
+    return VMS
 
 
 def _shape(
@@ -101,19 +118,22 @@ def _show(record: Record, wish: Wish, as_json: bool) -> None:
 
     inventory = record.folder / "inventory.yaml"
     hosts = {host.name: host.address for host in record.layout.hosts}
-    missing = [*recipe().not_rehearsed, *(not_rehearsed(wish.like) if wish.like else [])]
+    ports = {host.name: host.port for host in record.layout.hosts}
+    lacks = recipe().vm.not_rehearsed if record.made_of == "vm" else recipe().not_rehearsed
+    missing = [*lacks, *(not_rehearsed(wish.like) if wish.like else [])]
     if as_json:
-        shown = {"version": 1, "name": wish.name, "inventory": str(inventory), "hosts": hosts,
+        shown = {"version": 1, "name": wish.name, "inventory": str(inventory), "hosts": hosts, "ports": ports,
                  "not_rehearsed": missing}  # fmt: skip
         click.echo(json.dumps(shown, indent=2))
         return
     for host, address in hosts.items():
-        click.echo(f"{host}  {address}")
+        click.echo(f"{host}  {address}" + (f" port {ports[host]}" if ports[host] != 22 else ""))
     click.echo(f"inventory: {inventory}")
-    first = next(iter(hosts.values()))
+    first = record.layout.hosts[0]
+    port = f" -p {first.port}" if first.port != 22 else ""
     files = record.folder
     click.echo(
-        f"try: ssh -i {files}/id_ed25519 -o UserKnownHostsFile={files}/known_hosts orch@{first}"
+        f"try: ssh -i {files}/id_ed25519 -o UserKnownHostsFile={files}/known_hosts{port} orch@{first.address}"
     )
     for sentence in missing:
         click.echo(f"not rehearsed: {sentence}")
@@ -153,7 +173,7 @@ def list_(as_json: bool) -> None:
 @click.argument("what")
 @name_option
 def break_(host: str, what: str, name: str) -> None:
-    """Break a host.
+    """Break a host. Virtual machines have no docker-down, disk-full and container-killed.
 
     \b
     power-off               the plug is pulled

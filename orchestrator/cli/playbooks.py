@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from orchestrator.data import find
 from orchestrator.errors import FilesWrong
@@ -38,3 +40,14 @@ def cluster_playbook(cluster: Cluster, name: str) -> PlaybookFile:
         k: [load_playbook(one, cluster.root) for one in v] for k, v in cluster.hooks.after.items()
     }
     return hooked(playbook, before, after)
+
+
+def with_options(playbook: PlaybookFile, options: Mapping[str, Mapping[str, Any]]) -> PlaybookFile:
+    """The playbook with what the command line says put over the `with:` of its stages."""
+    stages = tuple(
+        entry.model_copy(update={"with_": {**entry.with_, **options[entry.stage]}})
+        if entry.stage is not None and entry.stage in options
+        else entry
+        for entry in playbook.stages
+    )
+    return playbook.model_copy(update={"stages": stages})

@@ -36,6 +36,10 @@ def _show(host: str, parts: dict[str, Any]) -> None:
     if parts["netplan"]:
         click.secho("## /etc/netplan/40-orch.yaml", fg="cyan")
         click.echo(parts["netplan"])
+    for build in parts["builds"]:
+        click.secho(f"## image of {build['deployment']}", fg="cyan")
+        click.echo(build["run"])
+        click.echo()
     for rank in parts["ranks"]:
         click.secho(f"## {rank['deployment']} rank {rank['index']} ({rank['role']})", fg="cyan")
         for path, text in rank["files"].items():

@@ -25,7 +25,7 @@ from orchestrator.observe.status import (
 )
 from orchestrator.run.record import span
 from orchestrator.spec.models import Deployment
-from orchestrator.steps.answer import completion
+from orchestrator.steps.answer import question
 from orchestrator.table import Cell, table
 
 VERSION = 1  # of the JSON form, docs/json.md
@@ -39,6 +39,7 @@ COLOURS = {
     "unknown": "magenta",
     "missing": "red",
     "exited": "red",
+    "unhealthy": "red",
 }
 
 
@@ -56,7 +57,7 @@ def status(site: Site) -> None:
 
 
 def look(site: Site) -> Status:
-    """One script a host, then one completion for each deployment whose head runs."""
+    """One script a host, then one question for each deployment whose head runs."""
     cluster = narrowed(site.cluster, site.only)
     hosts = list(cluster.hosts.values())
     wanted = questions(cluster, hosts)
@@ -68,14 +69,14 @@ def look(site: Site) -> Status:
 
 def _replies(site: Site, asked: list[Deployment]) -> dict[str, Reply]:
     """What each said; an answer that can't be read is no answer."""
-    reads = frozenset((one.head, completion(one)) for one in asked)
+    reads = frozenset((one.head, question(one)) for one in asked)
     if not reads:
         return {}
     world = read(site.hosts, reads)
     replies = {}
     for one in asked:
         try:
-            answer = world[one.head].get(completion(one))
+            answer = world[one.head].get(question(one))
         except OrchError as error:
             replies[one.name] = Reply(False, str(error))
             continue
@@ -127,8 +128,7 @@ def _ranks(deployments: tuple[DeploymentStatus, ...]) -> Iterator[str]:
         state = (one.state, COLOURS.get(one.state, ""))
         rank = one.rank
         restarts = str(one.restarts) if one.restarts else ""
-        told = " ".join(part for part in (one.health, one.detail) if part)
-        rows.append(
-            [f"{rank.deployment}/{rank.index}", rank.host, rank.role, state, up, restarts, told]
-        )
-    yield from table(("RANK", "HOST", "ROLE", "STATE", "UP", "RESTARTS", ""), rows)
+        health = (one.health, COLOURS.get(one.health, ""))
+        name = f"{rank.deployment}/{rank.index}"
+        rows.append([name, rank.host, rank.role, state, up, restarts, health, one.detail])
+    yield from table(("RANK", "HOST", "ROLE", "STATE", "UP", "RESTARTS", "HEALTH", ""), rows)

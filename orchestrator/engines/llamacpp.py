@@ -22,8 +22,10 @@ from orchestrator.ranks.build import (
     rank,
 )
 from orchestrator.ranks.entrypoint import ENTRY, rendered
+from orchestrator.ranks.health import with_health
 from orchestrator.ranks.rules import common_findings, owned
 from orchestrator.ranks.spec import as_gang
+from orchestrator.ranks.tasks import task_words
 from orchestrator.spec.models import Cluster, Deployment, Finding, Profile
 from orchestrator.steps.programs import Programs
 
@@ -51,7 +53,7 @@ def server_line(deployment: Deployment, workers: Sequence[str]) -> tuple[str, ..
     line += ["--port", str(deployment.port)]
     if workers:
         line += ["--rpc", ",".join(f"{one}:{rpc_port(deployment)}" for one in workers)]
-    return (*line, *words(NAME, profile.args))
+    return (*line, *task_words(profile, None), *words(NAME, profile.args))
 
 
 def rpc_line(deployment: Deployment, address: str) -> tuple[str, ...]:
@@ -102,6 +104,8 @@ def _rank(
     )
     if index:  # a worker gets its layers over the network: it needs neither the file nor the key
         return replace(made, mounts=mounts(cluster, deployment, host, model=False))
+    prefix = deployment.profile.args.get("api-prefix", "")
+    made = with_health(cluster, deployment, made, "python3", f"{prefix}/health")
     return replace(made, secrets=made.secrets | api_key(deployment, "LLAMA_API_KEY"))
 
 

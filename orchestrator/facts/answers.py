@@ -214,3 +214,69 @@ class Limits:
 class Packages:
     manager: str  # apt | dnf | zypper | pacman; "": none that is known
     versions: Mapping[str, str]  # name → installed version, "" where it is not installed
+
+
+@dataclass(frozen=True)
+class PcieLink:
+    """How a netdev's function hangs on PCIe now, and what it could; None: the kernel does not say."""
+
+    speed_gts: float | None  # 32.0 (Gen5), a lane
+    width: int | None  # lanes
+    max_speed_gts: float | None
+    max_width: int | None
+
+    @property
+    def gbps(self) -> float | None:
+        """What the lanes carry, without packet headers: 126 for four lanes of 32 GT/s."""
+        if self.speed_gts is None or self.width is None:
+            return None
+        coded = 8 / 10 if self.speed_gts < 8 else 128 / 130  # Gen1 and 2 send ten bits for eight
+        return self.speed_gts * self.width * coded
+
+
+@dataclass(frozen=True)
+class IpSettings:
+    """What decides for which interface the kernel answers; of an interface, or of "all"."""
+
+    arp_ignore: int
+    arp_announce: int
+    rp_filter: int
+
+
+@dataclass(frozen=True)
+class RdmaCounters:
+    """One port of an RDMA device: everything that it counts, by the kernel's names."""
+
+    counters: Mapping[str, int]  # counters/: port_xmit_data (words of four bytes), …
+    hw_counters: Mapping[str, int]  # hw_counters/: out_of_sequence, sent_pkts (rxe), …
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Whom the kernel knows over an interface."""
+
+    netdev: str
+    address: str
+    mac: str
+    state: str  # REACHABLE, STALE …
+
+
+@dataclass(frozen=True)
+class LldpNeighbour:
+    """What a neighbour says of itself over LLDP."""
+
+    netdev: str  # ours
+    system: str  # its host name; "" where it does not say
+    chassis: str  # its id, a MAC as a rule
+    port: str  # its port's id: a name or a MAC
+    described: str = ""  # its port in words
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A frame that came in over one interface, and where it says that it was sent."""
+
+    netdev: str  # ours
+    mac: str  # the sender's
+    host: str = ""  # who says that it sent it; "" where only the MAC is known
+    sender: str = ""  # the netdev that it says it left by

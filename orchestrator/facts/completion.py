@@ -27,7 +27,7 @@ class Answer:
     @property
     def hopeless(self) -> bool:
         """The server understood and refuses: asking again gives the same."""
-        return self.tokens == 0 and self.status in (400, 401, 403, 404, 405, 422)
+        return self.tokens == 0 and self.status in (400, 401, 403, 404, 405, 422, 501)
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,12 @@ class Completion:
         if result is None:
             raise Unknown("completion: no answer")
         if result.rc != 200:
-            return Answer(0, status=result.rc, why=_why(result))
+            return Answer(0, status=result.rc, why=why(result))
         return from_stream(result.text)
 
 
-def _why(result: Result) -> str:
+def why(result: Result) -> str:
+    """Why a request gave nothing: what the server says, or that there is none."""
     if result.rc == 0:
         return result.err.decode(errors="replace").strip() or "no connection"
     try:

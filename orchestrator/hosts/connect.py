@@ -24,6 +24,7 @@ from orchestrator.errors import (
     Unreachable,
 )
 from orchestrator.hosts.keys import SYSTEM_FILE, USER_FILE, KnownKeys, wrong_key
+from orchestrator.hosts.own_keys import OwnKeys
 from orchestrator.spec.models import Ssh
 from orchestrator.spec.units import parse_duration
 
@@ -36,7 +37,10 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class _Connection(Connection):  # type: ignore[misc]
-    """Fabric's, sharing one Config: an attribute that the class lacks would be written into it."""
+    """Fabric's, sharing one Config: an attribute that the class lacks would be written into it.
+
+    Such a write builds the Config anew while others read it; so they are made one at a time as well.
+    """
 
     inline_ssh_env: bool | None = None
 
@@ -60,6 +64,7 @@ class Opener:
     starts: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(32)
     )
+    own: OwnKeys = field(default_factory=OwnKeys)
     _configs: dict[str, Config] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -97,23 +102,20 @@ class Opener:
             "channel_timeout": self.timeouts.channel,
         }
         if ssh.key is not None:
-            key = Path(ssh.key).expanduser()
-            if not key.exists():
-                raise Unreachable(
-                    f"the key file {key} does not exist", hint="set ssh.key in the inventory"
-                )
             # Others' keys would use up the server's patience before an agent's turn comes.
-            kwargs |= {"key_filename": [str(key)], "look_for_keys": False}
+            kwargs |= {**self.own.offer(Path(ssh.key).expanduser()), "look_for_keys": False}
+        config = self._config(ssh.config)
         try:
-            connection = _Connection(
-                host=address,
-                user=ssh.user,
-                port=ssh.port,
-                gateway=gateway,
-                config=self._config(ssh.config),
-                connect_timeout=max(1, round(timeout)),
-                connect_kwargs=kwargs,
-            )
+            with self._lock:
+                connection = _Connection(
+                    host=address,
+                    user=ssh.user,
+                    port=ssh.port,
+                    gateway=gateway,
+                    config=config,
+                    connect_timeout=max(1, round(timeout)),
+                    connect_kwargs=kwargs,
+                )
         except ValueError as error:
             raise FilesWrong(f"address {address}: {error}") from error
         name = connection.host

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import paramiko
@@ -21,7 +22,7 @@ class KnownKeys:
     def __init__(self, *, accept_new: bool = False) -> None:
         self.accept_new = accept_new
         self._lock = threading.Lock()
-        self._files: dict[Path, HostKeys] = {}
+        self._files: dict[Path, _File] = {}
 
     def expect(
         self, client: paramiko.SSHClient, name: str, pin: str | None, files: Sequence[Path]
@@ -45,7 +46,7 @@ class KnownKeys:
         found: dict[str, paramiko.PKey] = {}
         with self._lock:
             for path in files:
-                for kind, key in (self._load(path).lookup(name) or {}).items():
+                for kind, key in self._load(path).of(name).items():
                     found.setdefault(kind, key)
         # ed25519 first: it is what servers have and clients prefer.
         return sorted(found.items(), key=lambda one: one[0] != "ssh-ed25519")
@@ -53,11 +54,11 @@ class KnownKeys:
     def file_of(self, name: str, files: Sequence[Path]) -> Path | None:
         """The first of the files that has a key for `name`."""
         with self._lock:
-            return next((path for path in files if self._load(path).lookup(name)), None)
+            return next((path for path in files if self._load(path).of(name)), None)
 
-    def _load(self, path: Path) -> HostKeys:
+    def _load(self, path: Path) -> _File:
         if path not in self._files:
-            keys = HostKeys()
+            keys = _File()
             for line in _lines(path):
                 entry = _entry(line)
                 if entry is not None and entry.hostnames and entry.key is not None:
@@ -73,6 +74,35 @@ class KnownKeys:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with path.open("a") as file:
                 file.write(f"{name} {key.get_name()} {key.get_base64()}\n")
+
+
+class _File:
+    """One known_hosts file. Names are found at once; hashed ones have to be tried one by one."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, dict[str, paramiko.PKey]] = {}
+        self._hashed: list[tuple[str, str, paramiko.PKey]] = []
+
+    def add(self, name: str, kind: str, key: paramiko.PKey) -> None:
+        if name.startswith("|1|"):
+            self._hashed.append((name, kind, key))
+        else:
+            self._named.setdefault(name, {}).setdefault(kind, key)
+
+    def of(self, name: str) -> Mapping[str, paramiko.PKey]:
+        """The host's keys by kind; the first of a kind is the one."""
+        found = dict(self._named.get(name, {}))
+        for hashed, kind, key in self._hashed:
+            if kind not in found and _hash_fits(name, hashed):
+                found[kind] = key
+        return found
+
+
+def _hash_fits(name: str, hashed: str) -> bool:
+    try:
+        return hmac.compare_digest(HostKeys.hash_host(name, hashed), hashed)
+    except (AssertionError, ValueError):
+        return False  # a salt that is none: ssh passes such a line over, too
 
 
 class _Unknown(paramiko.MissingHostKeyPolicy):

@@ -83,13 +83,16 @@ class Union:
         )
 
 
-def union(queries: Iterable[Query[Any]], prefix: str = "read") -> Union:
-    """Join what the queries ask."""
+Asked = Mapping[Query[Any], Script | Request]
+
+
+def union(queries: Iterable[Query[Any]], prefix: str = "read", known: Asked | None = None) -> Union:
+    """Join what the queries ask. `known`: what some of them ask, where many hosts are asked the same."""
     commands: dict[Command, str] = {}
     names: dict[Query[Any], Mapping[str, str]] = {}
     requests: dict[Query[Any], Request] = {}
     for query in dict.fromkeys(queries):
-        asked = query.ask()
+        asked = known[query] if known and query in known else query.ask()
         if isinstance(asked, Request):
             requests[query] = asked
             continue
@@ -170,9 +173,12 @@ def read(
 ) -> Reading:
     """Ask all hosts at once: a script each, then their HTTP queries. `known` fills in the rest."""
     by_host: dict[str, list[Query[Any]]] = {}
-    for host, query in sorted(wanted, key=lambda pair: (pair[0], repr(pair[1]))):
+    # Most queries are the same on every host: each is named, and asked what it is, once.
+    names = {query: repr(query) for query in {query for _, query in wanted}}
+    scripts_of = {query: query.ask() for query in names}
+    for host, query in sorted(wanted, key=lambda pair: (pair[0], names[pair[1]])):
         by_host.setdefault(host, []).append(query)
-    asked = {host: union(queries) for host, queries in by_host.items()}
+    asked = {host: union(queries, known=scripts_of) for host, queries in by_host.items()}
     errors: dict[str, OrchError] = {}
     fresh = {host: Answers(host) for host in asked}
     scripts = {host: Script(one.commands) for host, one in asked.items() if one.commands}

@@ -16,6 +16,7 @@ from orchestrator.lab.docker import (
 from orchestrator.lab.home import Home
 from orchestrator.lab.labs import labelled, things
 from orchestrator.lab.progress import Progress
+from orchestrator.lab.vm import processes
 
 WRITTEN = ("inventory.yaml", inventory.KEY, f"{inventory.KEY}.pub", inventory.KNOWN_HOSTS)
 
@@ -32,7 +33,9 @@ def take_down(home: Home, name: str, progress: Progress) -> None:
 def remove(home: Home, name: str, progress: Progress) -> None:
     """The same without the question whether there is such a lab; removing what is half there is fine."""
     record = records.load(home, name)
-    left: list[str] = []
+    left = processes.end(
+        records.path_of(home, name).parent
+    )  # of virtual machines; containers have none
     for docker in engines_holding(home, record):
         for kind, found in things(docker, name).items():
             left += ensure_gone(docker, kind, found)
@@ -47,6 +50,8 @@ def remove(home: Home, name: str, progress: Progress) -> None:
 
 def engines_holding(home: Home, record: records.Record | None) -> list[Docker]:
     """The engines to look in. One that does not answer has not said that nothing is in it."""
+    if record is not None and record.made_of == "vm":
+        return []
     if (own_folder(home) / "data").exists() and not own_engine(home).answers():
         start_own_engine(home)  # its containers and volumes can only be removed while it runs
     found = running_engines(home)

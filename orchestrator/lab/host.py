@@ -195,10 +195,10 @@ def wait_until_up(docker: Docker, host: LabHost) -> None:
     )
 
 
-def ssh_greets(address: str, seconds: float = 2) -> bool:
-    """Whether a daemon (not only a kernel with an open port) is behind port 22."""
+def ssh_greets(address: str, seconds: float = 2, port: int = 22) -> bool:
+    """Whether a daemon (not only a kernel with an open port) is behind the port."""
     try:
-        with socket.create_connection((address, 22), timeout=seconds) as connection:
+        with socket.create_connection((address, port), timeout=seconds) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

@@ -27,6 +27,7 @@ def new_key(comment: str) -> KeyPair:
     return KeyPair(private, f"{public} {comment}\n")
 
 
-def known_hosts_line(address: str, pair: KeyPair) -> str:
+def known_hosts_line(address: str, pair: KeyPair, port: int = 22) -> str:
     kind, key = pair.public.split()[:2]
-    return f"{address} {kind} {key}\n"
+    where = address if port == 22 else f"[{address}]:{port}"
+    return f"{where} {kind} {key}\n"

@@ -15,6 +15,7 @@ from orchestrator.lab.docker import (
 )
 from orchestrator.lab.home import Home
 from orchestrator.lab.host import LABEL
+from orchestrator.lab.vm.folders import states as vm_states
 
 KINDS = ("container", "network", "volume")
 
@@ -73,5 +74,7 @@ def _seen(home: Home, name: str, hosts: dict[str, str]) -> Seen:
     record = records.load(home, name)
     if record is None:
         return Seen(name, hosts, "", {})
+    if record.made_of == "vm":
+        hosts = vm_states(home, record.layout)
     ordered = {host.name: hosts.get(host.name, "missing") for host in record.layout.hosts}
     return Seen(name, ordered, str(record.folder), record.faults)

@@ -58,8 +58,9 @@ class Nic:
 @dataclass(frozen=True)
 class LabHost:
     name: str
-    container: str
+    container: str  # empty for a virtual machine
     nics: tuple[Nic, ...]
+    port: int = 22  # of its sshd, seen from this machine
 
     @property
     def address(self) -> str:
@@ -122,7 +123,7 @@ def lay_out(
 ) -> Layout:
     """Give every host and every cable half its network, address and interface name."""
     ports = ports or dict.fromkeys(hosts, SPARK_PORTS)
-    _check(name, hosts, segments, ports)
+    check_shape(name, hosts, segments, ports)
     octets = base.subnets(new_prefix=24)
     subnet = next(octets)
     networks = [Network(f"orch-{name}-mgmt", str(subnet), 1500)]
@@ -149,7 +150,8 @@ def _next_subnet(octets: Iterator[ipaddress.IPv4Network]) -> ipaddress.IPv4Netwo
         raise FilesWrong(f"a lab has at most {MOST_NETWORKS} cable halves") from None
 
 
-def _check(name: str, hosts: Sequence[str], segments: Sequence[Segment], ports: Ports) -> None:
+def check_shape(name: str, hosts: Sequence[str], segments: Sequence[Segment], ports: Ports) -> None:
+    """Refuse names, numbers and cables that no lab can have."""
     if not LAB_NAME.fullmatch(name):
         raise FilesWrong(
             f"{name!r} can't name a lab", hint="lower-case letters, digits and dashes; 30 at most"
@@ -204,7 +206,7 @@ def from_json(data: dict[str, Any]) -> Layout:
 
     def host(item: dict[str, Any]) -> LabHost:
         nics = tuple(Nic(**{**nic, "end": end(nic["end"])}) for nic in item["nics"])
-        return LabHost(item["name"], item["container"], nics)
+        return LabHost(item["name"], item["container"], nics, item.get("port", 22))
 
     return Layout(
         data["name"],

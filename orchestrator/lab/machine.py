@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.errors import CommandFailed, Refused
@@ -15,17 +16,20 @@ from orchestrator.lab.recipe import recipe
 ADMIN_PATH = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))
 
 
-def missing_commands() -> list[str]:
+def missing_commands(wanted: Mapping[str, str]) -> list[str]:
     path = os.pathsep.join((os.environ.get("PATH", ""), ADMIN_PATH))
-    return [name for name in recipe().machine if shutil.which(name, path=path) is None]
+    return [name for name in wanted if shutil.which(name, path=path) is None]
 
 
-def ensure_packages(home: Home, progress: Progress) -> None:
-    """Install what is missing with apt-get, and look that it is there afterwards."""
-    missing = missing_commands()
+def ensure_packages(
+    home: Home, progress: Progress, wanted: Mapping[str, str] | None = None
+) -> None:
+    """Install what is missing (command: package) with apt-get, and look that it is there afterwards."""
+    wanted = recipe().machine if wanted is None else wanted
+    missing = missing_commands(wanted)
     if not missing:
         return
-    packages = sorted({recipe().machine[name] for name in missing})
+    packages = sorted({wanted[name] for name in missing})
     if shutil.which("apt-get") is None:
         raise Refused(
             f"not installed: {', '.join(missing)}, and this machine has no apt-get",
@@ -34,12 +38,12 @@ def ensure_packages(home: Home, progress: Progress) -> None:
     log = home.log("apt")
     with home.lock("apt", progress), progress.timed(f"installing {', '.join(packages)}", log):
         _install(packages, log)
-        extra = {recipe().machine_alternatives.get(name, "") for name in missing_commands()}
+        extra = {recipe().machine_alternatives.get(name, "") for name in missing_commands(wanted)}
         if extra - {""}:
             _install(sorted(extra - {""}), log)
-    if missing_commands():
+    if missing_commands(wanted):
         raise Refused(
-            f"still not installed: {', '.join(missing_commands())}",
+            f"still not installed: {', '.join(missing_commands(wanted))}",
             hint=f"what apt-get said: {log}",
         )
 

@@ -48,6 +48,20 @@ class Model(_Part):
     requirement: str
 
 
+class Vm(_Part):
+    architectures: tuple[str, ...]
+    machine: dict[str, str]
+    release: str
+    memory_mib: int
+    cpus: int
+    disk_spare_mib: int
+    packages: tuple[str, ...]
+    modules: tuple[str, ...]
+    initrd: tuple[str, ...]
+    masked: tuple[str, ...]
+    not_rehearsed: tuple[str, ...]
+
+
 class Recipe(_Part):
     version: int
     machine: dict[str, str]
@@ -56,6 +70,7 @@ class Recipe(_Part):
     engine: Engine
     llama: Llama
     model: Model
+    vm: Vm
     not_rehearsed: tuple[str, ...]
 
 

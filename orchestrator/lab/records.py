@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.lab.command import remove_tree
 from orchestrator.lab.home import Home
 from orchestrator.lab.layout import Layout, from_json
+
+MadeOf = Literal["container", "vm"]
 
 
 @dataclass
@@ -19,6 +21,7 @@ class Record:
     layout: Layout
     folder: Path
     own_engine: bool  # in the docker engine that we started, not in this machine's own
+    made_of: MadeOf = "container"
     complete: bool = False
     faults: dict[str, list[str]] = field(default_factory=dict)  # host: what is broken
 
@@ -27,6 +30,7 @@ class Record:
             "layout": self.layout.as_json(),
             "folder": str(self.folder),
             "own_engine": self.own_engine,
+            "made_of": self.made_of,
             "complete": self.complete,
             "faults": self.faults,
         }
@@ -52,6 +56,7 @@ def load(home: Home, name: str) -> Record | None:
             from_json(data["layout"]),
             Path(data["folder"]),
             data.get("own_engine", True),
+            data.get("made_of", "container"),
             data["complete"],
             data["faults"],
         )

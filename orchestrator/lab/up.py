@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from orchestrator.errors import Failed, OrchError, Refused
 from orchestrator.lab import inventory, like, records
@@ -37,6 +38,9 @@ AT_ONCE = (
 )
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Wish:
     """What the user asked for."""
@@ -48,20 +52,30 @@ class Wish:
     like: like.Model | None = None
 
 
-def bring_up(home: Home, wish: Wish, progress: Progress) -> records.Record:
+@dataclass(frozen=True)
+class Making:
+    """How hosts of one sort are made, and how those that are off are started again."""
+
+    made_of: records.MadeOf
+    make: Callable[[Home, Wish, Progress], records.Record]
+    start: Callable[[Home, records.Record, Progress], None]
+
+
+def bring_up(
+    home: Home, wish: Wish, progress: Progress, making: Making | None = None
+) -> records.Record:
     """Return the record of a lab that is up; one that is up already in this shape is left alone."""
+    making = making or CONTAINERS
     with home.lock(f"lab-{wish.name}", progress):
         known = records.load(home, wish.name)
         if known is not None and known.complete:
-            return _keep(home, known, wish, progress)
+            return _keep(home, known, wish, progress, making)
         if known is not None or labelled(home, wish.name):
             progress.note(f"lab {wish.name} was left half made: starting over")
             remove(home, wish.name, progress)
         records.reserve(home, wish.name)
         try:
-            pieces = set_up(home, progress)
-            record = _claim(home, pieces.docker, wish)
-            _build(home, record, wish, pieces, progress)
+            record = making.make(home, wish, progress)
         except BaseException:
             progress.note(f"lab {wish.name} did not come up: removing it")
             remove(home, wish.name, progress)
@@ -71,9 +85,12 @@ def bring_up(home: Home, wish: Wish, progress: Progress) -> records.Record:
     return record
 
 
-def _keep(home: Home, known: records.Record, wish: Wish, progress: Progress) -> records.Record:
+def _keep(
+    home: Home, known: records.Record, wish: Wish, progress: Progress, making: Making
+) -> records.Record:
     hosts = tuple(host.name for host in known.layout.hosts)
-    if (hosts, known.layout.segments) != (wish.hosts, wish.segments):
+    there = (hosts, known.layout.segments, known.made_of)
+    if there != (wish.hosts, wish.segments, making.made_of):
         raise Refused(
             f"lab {wish.name} is there already, with other hosts or cables",
             hint=f"orch lab down --name {wish.name}, or another --name for this one",
@@ -84,8 +101,24 @@ def _keep(home: Home, known: records.Record, wish: Wish, progress: Progress) -> 
             f"lab {wish.name} is there, but {', '.join(gone)} is gone from {known.folder}",
             hint=f"orch lab down --name {wish.name}, then up again",
         )
-    docker = engine_of(home, wish.name)
-    label = ("--filter", f"label={LABEL}={wish.name}")
+    making.start(home, known, progress)
+    records.save(home, known)
+    progress.note(f"lab {wish.name} is up already")
+    return known
+
+
+def _make(home: Home, wish: Wish, progress: Progress) -> records.Record:
+    pieces = set_up(home, progress)
+    record = _claim(home, pieces.docker, wish)
+    _build(home, record, wish, pieces, progress)
+    return record
+
+
+def _start(home: Home, known: records.Record, progress: Progress) -> None:
+    """Start the containers that are off."""
+    name = known.layout.name
+    docker = engine_of(home, name)
+    label = ("--filter", f"label={LABEL}={name}")
     running = set(docker.lines("ps", *label, "--format", "{{.Names}}"))
     for host in known.layout.hosts:
         if host.container not in running:
@@ -94,9 +127,9 @@ def _keep(home: Home, known: records.Record, wish: Wish, progress: Progress) -> 
             off = known.faults.get(host.name, [])
             known.faults[host.name] = [what for what in off if what != "power-off"]
         wait_until_up(docker, host)
-    records.save(home, known)
-    progress.note(f"lab {wish.name} is up already")
-    return known
+
+
+CONTAINERS = Making("container", _make, _start)
 
 
 def _claim(home: Home, docker: Docker, wish: Wish) -> records.Record:
@@ -159,14 +192,14 @@ def _build(
             wait_until_up(docker, host)
             load_tree_image(docker, host)
 
-        for_each(layout.hosts, one)
+        for_each({host.name: host for host in layout.hosts}, one)
     write_files(record, wish, user, own)
 
 
-def for_each(hosts: Sequence[LabHost], work: Callable[[LabHost], None]) -> None:
+def for_each(named: Mapping[str, T], work: Callable[[T], None]) -> None:
     """Do something on all hosts at once; every failure is told, not only the first."""
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        jobs = {host.name: pool.submit(work, host) for host in hosts}
+        jobs = {name: pool.submit(work, item) for name, item in named.items()}
     failed = {name: job.exception() for name, job in jobs.items() if job.exception() is not None}
     for error in failed.values():
         if not isinstance(error, OrchError) and error is not None:
@@ -184,7 +217,8 @@ def write_files(record: records.Record, wish: Wish, user: KeyPair, own: dict[str
     key.touch(mode=0o600)
     key.write_bytes(user.private)
     (folder / f"{inventory.KEY}.pub").write_text(user.public)
-    lines = [known_hosts_line(host.address, own[host.name]) for host in layout.hosts]
+    lines = [known_hosts_line(host.address, own[host.name], host.port) for host in layout.hosts]
     (folder / inventory.KNOWN_HOSTS).write_text("".join(lines))
-    made = inventory.document(layout) if wish.like is None else like.rehearsal(wish.like, layout)
+    plain = inventory.document(layout, record.made_of)
+    made = plain if wish.like is None else like.rehearsal(wish.like, layout)
     (folder / "inventory.yaml").write_text(inventory.text(layout.name, made))

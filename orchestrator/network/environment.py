@@ -3,7 +3,7 @@
 Never one name for all hosts, and never NCCL_IB_GID_INDEX: the index moves when addresses come and go (3 became
 4 within half an hour on a pair of Sparks), and NCCL from 2.21 on finds it for each device.
 
-Later wins: kind's env < kind's ring env < derived < host's env < profile's env < profile's env_by_host.
+Later wins: kind's env < its ring env < its wide ring's < derived < host's env < profile's env < profile's env_by_host.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from orchestrator.errors import Refused, Unknown
 from orchestrator.facts.answers import Netdev, Network, RdmaDevice
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.rdma import ReadRdma
+from orchestrator.network.advice import WIDE
 from orchestrator.network.cabling import natural
 from orchestrator.network.topology import Fabric, Member, Segment, plan_fabric
-from orchestrator.spec.models import Cluster, Deployment, Scalar
+from orchestrator.spec.models import Cluster, Deployment, Scalar, Sourced
 
 SOCKET_NAMES = (  # each takes one interface name
     "NCCL_SOCKET_IFNAME",
@@ -48,7 +49,7 @@ def rank_address(cluster: Cluster, deployment: Deployment, host: str, world: Wor
     On the first segment that every host of the gang is in; where there is none (chains, rings), and for a
     gang of one host, the management address.
     """
-    place = _meeting_place(plan_fabric(cluster), deployment, host)
+    place = _meeting_place(_fabric(cluster), deployment, host)
     if place is None:
         return _management_address(cluster, host, world[host].get(ReadNetwork()))
     _, member = place
@@ -61,18 +62,29 @@ def rank_environment(
     cluster: Cluster, deployment: Deployment, host: str, world: World
 ) -> dict[str, str]:
     """Everything that a rank's environment needs of the network, and what kind and host say of it."""
-    fabric = plan_fabric(cluster)
+    fabric = _fabric(cluster)
     spec = cluster.hosts[host]
-    ring = fabric.kind_of(deployment.hosts) in SWITCHLESS
+    shape = fabric.kind_of(deployment.hosts)
+    ring, wide = shape in SWITCHLESS, shape == "ring" and len(set(deployment.hosts)) >= WIDE
     return merge(
-        {name: one.value for name, one in spec.kind.env.items()},
-        {name: one.value for name, one in spec.kind.rank_env_ring.items()} if ring else {},
+        _values(spec.kind.env),
+        _values(spec.kind.rank_env_ring) if ring else {},
+        _values(spec.kind.rank_env_wide_ring) if wide else {},
         dict.fromkeys(SOCKET_NAMES, _socket_netdev(fabric, deployment, host, world)),
         {"VLLM_HOST_IP": rank_address(cluster, deployment, host, world)},
         _nccl(cluster, deployment, host, world),
         DEBUG if deployment.profile.debug else {},
         spec.env,
     )
+
+
+def _fabric(cluster: Cluster) -> Fabric:
+    """The links that a gang may use: slow ones for weights and control are not among them."""
+    return plan_fabric(cluster).for_nccl
+
+
+def _values(variables: Mapping[str, Sourced]) -> dict[str, Scalar]:
+    return {name: one.value for name, one in variables.items()}
 
 
 def merge(*layers: Mapping[str, Scalar]) -> dict[str, str]:
@@ -94,7 +106,7 @@ def rank_devices(
     if len(deployment.hosts) < 2 or deployment.gate.rdma == "off":
         return ()
     by_netdev = {one.netdev: one for one in world[host].get(ReadRdma()).devices}
-    netdevs = _data_netdevs(plan_fabric(cluster), deployment, host)
+    netdevs = _data_netdevs(_fabric(cluster), deployment, host)
     return tuple(by_netdev[netdev] for netdev in netdevs if netdev in by_netdev)
 
 
@@ -105,7 +117,7 @@ def _nccl(cluster: Cluster, deployment: Deployment, host: str, world: World) -> 
     required = deployment.gate.rdma == "required"
     if not devices:
         if required:
-            netdevs = _data_netdevs(plan_fabric(cluster), deployment, host)
+            netdevs = _data_netdevs(_fabric(cluster), deployment, host)
             where = f"for {', '.join(netdevs)}" if netdevs else "on a link to the others"
             raise Refused(
                 f"{deployment.name} requires RDMA, and {host} has no RDMA device {where}",

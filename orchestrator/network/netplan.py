@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Interface
 from typing import Literal
 
@@ -67,7 +68,8 @@ def netplan_text(
     wanted = [one for one in wanted_of(cluster, fabric, host) if one.netdev not in left_out]
     if not wanted:
         return ""
-    return _template(cluster).render(interfaces=_rows(wanted), renderer=renderer, priority=PRIORITY)
+    text = read_template("netplan/40-orch.yaml.j2", cluster.root)
+    return _compiled(text).render(interfaces=_rows(wanted), renderer=renderer, priority=PRIORITY)
 
 
 def _rows(wanted: Sequence[Wanted]) -> list[dict[str, object]]:
@@ -84,7 +86,8 @@ def _rows(wanted: Sequence[Wanted]) -> list[dict[str, object]]:
     ]
 
 
-def _template(cluster: Cluster) -> jinja2.Template:
+@lru_cache(maxsize=8)
+def _compiled(text: str) -> jinja2.Template:
     environment = jinja2.Environment(  # noqa: S701  YAML, not HTML: names go through yaml_key
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -92,7 +95,7 @@ def _template(cluster: Cluster) -> jinja2.Template:
         keep_trailing_newline=True,
     )
     environment.filters["yaml_key"] = _yaml_key
-    return environment.from_string(read_template("netplan/40-orch.yaml.j2", cluster.root))
+    return environment.from_string(text)
 
 
 def _yaml_key(text: str) -> str:

@@ -17,6 +17,7 @@ from typing import Literal
 from orchestrator.errors import FilesWrong
 from orchestrator.network.allocate import host_numbers, pick_subnets
 from orchestrator.network.cabling import Cable, cables, natural
+from orchestrator.spec.derived import once, placed
 from orchestrator.spec.models import Cluster, Finding
 
 FabricKind = Literal["pair", "switch", "ring", "chain", "mesh", "none"]
@@ -25,11 +26,8 @@ LINK_LOCAL = IPv4Network("169.254.0.0/16")
 
 def spanning(cluster: Cluster, host: str) -> tuple[str, ...]:
     """Deployments that need the fabric of this host: those that share it with other hosts."""
-    return tuple(
-        name
-        for name, one in cluster.deployments.items()
-        if host in one.hosts and len(set(one.hosts)) > 1
-    )
+    here = placed(cluster).get(host, ())
+    return tuple(one.name for one in here if len(set(one.hosts)) > 1)
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,9 @@ class Segment:
     mtu: int
     members: tuple[Member, ...]
     switch: str | None = None
+    nccl: bool = True  # False: slow, for weights and control alone
 
-    @property
+    @cached_property
     def hosts(self) -> frozenset[str]:
         return frozenset(member.host for member in self.members)
 
@@ -69,28 +68,38 @@ class Fabric:
     segments: tuple[Segment, ...]
 
     @cached_property
-    def _by_host(self) -> dict[str, tuple[Segment, ...]]:
-        found: dict[str, list[Segment]] = {}
-        for segment in self.segments:
-            for member in segment.members:
-                found.setdefault(member.host, []).append(segment)
-        return {host: tuple(segments) for host, segments in found.items()}
+    def _by_host(self) -> dict[str, dict[int, Segment]]:
+        """Host → its segments by their place in the order of all."""
+        found: dict[str, dict[int, Segment]] = {}
+        for place, segment in enumerate(self.segments):
+            for host in segment.hosts:
+                found.setdefault(host, {})[place] = segment
+        return found
+
+    def _of(self, host: str) -> Iterable[Segment]:
+        return self._by_host.get(host, {}).values()
+
+    @cached_property
+    def for_nccl(self) -> Fabric:
+        """The same without the links that are for weights and control alone."""
+        return Fabric(tuple(one for one in self.segments if one.nccl))
 
     def of_host(self, host: str) -> tuple[tuple[Segment, Member], ...]:
         """The segments that a host is in, each with its place in it."""
-        return tuple((one, one.member(host)) for one in self._by_host.get(host, ()))
+        return tuple((one, one.member(host)) for one in self._of(host))
 
     def common(self, hosts: Iterable[str]) -> tuple[Segment, ...]:
         """Segments that reach all of these hosts directly."""
         wanted = frozenset(hosts)
         if not wanted:
             return ()
-        return tuple(one for one in self._by_host.get(min(wanted), ()) if wanted <= one.hosts)
+        return tuple(one for one in self._of(min(wanted)) if wanted <= one.hosts)
 
     def between(self, hosts: Iterable[str]) -> tuple[Segment, ...]:
         """Segments that join at least two of these hosts."""
         wanted = frozenset(hosts)
-        return tuple(one for one in self.segments if len(wanted & one.hosts) > 1)
+        near = {place: one for host in wanted for place, one in self._by_host.get(host, {}).items()}
+        return tuple(one for _, one in sorted(near.items()) if len(wanted & one.hosts) > 1)
 
     def kind_of(self, hosts: Iterable[str]) -> FabricKind:
         """What the cables between these hosts look like; "none" where some can't be reached over them."""
@@ -129,24 +138,20 @@ def _shape(neighbours: dict[str, frozenset[str]]) -> FabricKind:
     return "chain" if degrees[-1] == 2 else "mesh"
 
 
-_last: list[tuple[Cluster, Fabric]] = []  # every rank asks, and a cluster never changes
-
-
+@once
 def plan_fabric(cluster: Cluster) -> Fabric:
     """Subnets and addresses for every link of the inventory. Raises FilesWrong with all that is wrong."""
-    for known, planned in _last:
-        if known is cluster:
-            return planned
     fabric, findings = survey_fabric(cluster)
     errors = tuple(one for one in findings if one.severity == "error")
     if errors:
         raise FilesWrong(errors[0].message, findings=errors, hint=errors[0].suggestion)
-    _last[:] = [(cluster, fabric)]
     return fabric
 
 
 def survey_fabric(cluster: Cluster) -> tuple[Fabric, tuple[Finding, ...]]:
     """The fabric as far as it can be planned, and everything that is wrong with it (`orch check`)."""
+    from orchestrator.network.advice import advice  # which looks at fabrics
+
     found, findings = cables(cluster)
     if cluster.addresses == "link-local":
         subnets = {cable.name: (LINK_LOCAL,) * cable.halves for cable in found}
@@ -161,7 +166,8 @@ def survey_fabric(cluster: Cluster) -> tuple[Fabric, tuple[Finding, ...]]:
                 findings += (made,)
             else:
                 segments.append(made)
-    return Fabric(tuple(segments)), findings
+    fabric = Fabric(tuple(segments))
+    return fabric, (*findings, *advice(cluster, found, fabric))
 
 
 def _segment(cluster: Cluster, cable: Cable, half: int, subnet: IPv4Network) -> Segment | Finding:
@@ -189,4 +195,5 @@ def _segment(cluster: Cluster, cable: Cable, half: int, subnet: IPv4Network) -> 
     )
     kinds = (cluster.hosts[end.host].kind.mtu for end in ends)
     mtu = cluster.mtu if cluster.mtu is not None else min(kinds)
-    return Segment(cable.name, half, subnet, mtu, members, cable.switch)
+    nccl = all(cluster.hosts[end.host].ports[end.port].nccl for end in ends)
+    return Segment(cable.name, half, subnet, mtu, members, cable.switch, nccl)

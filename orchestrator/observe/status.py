@@ -13,6 +13,7 @@ from orchestrator.facts import Identify, ReadGpus, ReadListening
 from orchestrator.facts.answers import Container, Gpus, Identity, ListeningPort
 from orchestrator.ranks.build import container_name
 from orchestrator.runtimes import runtime
+from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster, Deployment, Host
 
 Reads = frozenset[tuple[str, Query[Any]]]
@@ -118,7 +119,7 @@ def questions(cluster: Cluster, hosts: Iterable[Host]) -> Reads:
     for host in hosts:
         found.add((host.name, runtime(host.runtime).ours(None)))
         found.add((host.name, Identify()))
-        if any(host.name in one.hosts for one in cluster.deployments.values()):
+        if host.name in placed(cluster):
             found.add((host.name, _listening(host)))
             if host.gpu_count != 0 and not host.kind.logical_gpus:
                 found.add((host.name, ReadGpus()))

@@ -37,7 +37,7 @@ def build(
         for need in needs:
             frontier = frontier.joined(reached[need])
         steps = [
-            _linked(step, entry, frontier) for step in _stage_steps(cluster, entry, only, undo)
+            _in_stage(step, entry, frontier) for step in _stage_steps(cluster, entry, only, undo)
         ]
         everything.extend(steps)
         reached[entry.id] = frontier.after(steps)
@@ -55,11 +55,10 @@ def _undoing(playbook: PlaybookFile) -> Iterable[StageEntry]:
 def _stage_steps(
     cluster: Cluster, entry: StageEntry, only: frozenset[str] | None, undo: bool
 ) -> list[Step]:
-    """The steps that a stage's builder gives for the hosts it may touch, with the entry's settings."""
+    """The steps that a stage's builder gives for the hosts it may touch."""
     if only is not None and entry.stage == "start":
         _refuse_parts_of_gangs(cluster, only)
-    found = [step for step in _built(cluster, entry, undo) if _wanted(cluster, entry, step, only)]
-    return [_with_settings(step, entry) for step in found]
+    return [step for step in _built(cluster, entry, undo) if _wanted(cluster, entry, step, only)]
 
 
 def _refuse_parts_of_gangs(cluster: Cluster, only: frozenset[str]) -> None:
@@ -109,7 +108,9 @@ def named_hosts(cluster: Cluster, names: str | tuple[str, ...]) -> set[str]:
     return found
 
 
-def _with_settings(step: Step, entry: StageEntry) -> Step:
+def _in_stage(step: Step, entry: StageEntry, frontier: Frontier) -> Step:
+    """The step behind what came before it, with the entry's settings."""
+    before = frontier.everything() if entry.barrier else frontier.before(step)
     patience = step.patience
     if entry.deadline is not None:
         patience = replace(patience, total=parse_duration(entry.deadline))
@@ -117,12 +118,7 @@ def _with_settings(step: Step, entry: StageEntry) -> Step:
         patience = replace(patience, stall=parse_duration(entry.stall))
     if entry.retry is not None:
         patience = replace(patience, retry=entry.retry)
-    return replace(step, stage=entry.id, patience=patience)
-
-
-def _linked(step: Step, entry: StageEntry, frontier: Frontier) -> Step:
-    before = frontier.everything() if entry.barrier else frontier.before(step)
-    return replace(step, needs=step.needs | before)
+    return replace(step, stage=entry.id, patience=patience, needs=step.needs | before)
 
 
 def unknown(what: str, name: str, known: Iterable[Any]) -> FilesWrong:

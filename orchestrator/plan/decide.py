@@ -19,6 +19,7 @@ class Decision:
     plan: Plan
     missing: frozenset[tuple[str, Query[Any]]]
     problems: Mapping[str, OrchError]
+    remarks: tuple[str, ...] = ()  # of gates that have passed
 
 
 def first_reads(steps: Mapping[str, Step]) -> frozenset[tuple[str, Query[Any]]]:
@@ -35,6 +36,7 @@ class _Findings:
 
     changes: dict[str, Change] = field(default_factory=dict)
     problems: dict[str, OrchError] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
     missing: set[tuple[str, Query[Any]]] = field(default_factory=set)
     later: set[str] = field(default_factory=set)  # unread, or behind what moves
     unsettled: set[str] = field(default_factory=set)  # what follows these is decided later
@@ -50,6 +52,7 @@ class _Findings:
             self.problems[step.id] = error
         else:
             if change is None:
+                self.remarks.extend(step.remarks(world))
                 return
             self.changes[step.id] = change
         self.unsettled.add(step.id)
@@ -74,7 +77,7 @@ def decide(steps: Mapping[str, Step], world: World) -> Decision:
         provisional=frozenset((found.later | later) - pruned),
         pruned=frozenset(pruned),
     )
-    return Decision(plan, frozenset(found.missing), found.problems)
+    return Decision(plan, frozenset(found.missing), found.problems, tuple(found.remarks))
 
 
 def _look_at_demanded(

@@ -67,12 +67,17 @@ def ordered(steps: Iterable[Step]) -> Mapping[str, Step]:
     known = by_id.keys()
     kept = {
         one: step
-        if step.needs | step.order <= known
-        else replace(step, needs=step.needs & known, order=step.order & known)
+        if step.needs | step.order | step.turns <= known
+        else replace(
+            step,
+            needs=step.needs & known,
+            order=step.order & known,
+            turns=step.turns & known,
+        )
         for one, step in by_id.items()
     }
     sorter = graphlib.TopologicalSorter(
-        {one: step.needs | step.order for one, step in kept.items()}
+        {one: step.needs | step.order | step.turns for one, step in kept.items()}
     )
     try:
         order = list(sorter.static_order())

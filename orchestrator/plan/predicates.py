@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from orchestrator.spec.derived import linked, placed
 from orchestrator.spec.models import Cluster, Host
 
 
 def _multi_host(cluster: Cluster, host: Host) -> bool:
-    return any(
-        len(one.hosts) > 1 and host.name in one.hosts for one in cluster.deployments.values()
-    )
+    return any(len(one.hosts) > 1 for one in placed(cluster).get(host.name, ()))
 
 
 def _linked(cluster: Cluster, host: Host) -> bool:
-    return any(end.host == host.name for link in cluster.links for end in link.ends)
+    return host.name in linked(cluster)
 
 
 PREDICATES: dict[str, Callable[[Cluster, Host], bool]] = {

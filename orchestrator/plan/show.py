@@ -48,6 +48,8 @@ def lines(decision: Decision, verbose: bool = False) -> Iterator[tuple[str, str]
         yield "bold", "decided after that"
         for text in _later(plan.steps, later):
             yield "dim", f"    {text}"
+    for text in decision.remarks:
+        yield "yellow", f"warning: {text}"
 
 
 def _row(decision: Decision, one: str, step: Step) -> tuple[str, str] | None:
@@ -105,6 +107,7 @@ def as_json(decision: Decision) -> dict[str, Any]:
         "version": VERSION,
         "counts": counts(decision),
         "steps": [_step_json(decision, one, step) for one, step in plan.steps.items()],
+        "warnings": list(decision.remarks),
     }
 
 
@@ -125,7 +128,7 @@ def _step_json(decision: Decision, one: str, step: Step) -> dict[str, Any]:
         "host": step.host,
         "role": step.role,
         "state": state,
-        "needs": sorted(step.needs | step.order),
+        "needs": sorted(step.needs | step.order | step.turns),
     }
     if one in plan.changes:
         found |= {"summary": plan.changes[one].summary, "diff": plan.changes[one].diff}

@@ -15,6 +15,7 @@ from orchestrator.network.environment import (
     rank_devices,
     rank_environment,
 )
+from orchestrator.ranks.context import image_of
 from orchestrator.ranks.local import digest
 from orchestrator.spec.models import Cluster, Deployment, Host, LimitsEntry
 from orchestrator.spec.units import parse_size
@@ -143,7 +144,7 @@ def common(cluster: Cluster, deployment: Deployment, index: int, world: World) -
         "index": index,
         "host": host,
         "name": container_name(cluster.name, deployment.name, index),
-        "image": profile.image or "",
+        "image": image_of(deployment),
         "secrets": frozenset(profile.secrets),
         "mounts": mounts(cluster, deployment, host),
         "gpus": gpu_choice(cluster, deployment, host),

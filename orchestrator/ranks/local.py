@@ -24,7 +24,7 @@ def digest(source: str) -> str:
     path = Path(source).expanduser()
     if not path.exists():
         return ABSENT
-    stats = ((one, one.stat()) for one in _files(path))
+    stats = ((one, one.stat()) for one in files_below(path))
     return _summed(path, tuple((str(one), s.st_size, s.st_mtime_ns, s.st_mode) for one, s in stats))
 
 
@@ -50,13 +50,14 @@ def packed(source: str) -> bytes:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         if path.is_file():
-            _add(tar, path, "it")
-        for one in _files(path) if path.is_dir() else ():
-            _add(tar, one, f"it/{one.relative_to(path).as_posix()}")
+            add(tar, path, "it")
+        for one in files_below(path) if path.is_dir() else ():
+            add(tar, one, f"it/{one.relative_to(path).as_posix()}")
     return made.getvalue()
 
 
-def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+def add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    """One regular file, as root's."""
     entry = tar.gettarinfo(path, name)
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
@@ -64,7 +65,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
         tar.addfile(entry, file)
 
 
-def _files(path: Path) -> Iterator[Path]:
+def files_below(path: Path) -> Iterator[Path]:
     """Regular files, in a fixed order; links are followed, caches left out."""
     if path.is_file():
         yield path

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Generic, TypeVar, cast
 
 from orchestrator.errors import FilesWrong
@@ -24,6 +25,10 @@ class Registry(Generic[T]):
 
     def names(self) -> tuple[str, ...]:
         """File names, without importing any."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
         return tuple(sorted(one.name for one in pkgutil.iter_modules(self._path)))
 
     def get(self, name: str) -> T:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from orchestrator.flags import flags
 from orchestrator.ranks.arguments import name_of
+from orchestrator.ranks.context import context
 from orchestrator.runtimes import runtimes
-from orchestrator.spec.models import Cluster, Deployment, Finding
+from orchestrator.spec.models import Build, Cluster, Deployment, Finding, Profile
 
 
 def said(deployment: Deployment, path: str, message: str, suggestion: str = "") -> Finding:
@@ -43,11 +44,23 @@ def _required(deployment: Deployment) -> Iterator[Finding]:
     if not profile.model:
         yield said(deployment, "profile", f"profile {profile.name} names no model")
     if profile.build is not None:
-        yield said(
-            deployment, "profile", "`build:` is not there yet", "build the image, and name it"
-        )
+        yield from _build(profile, profile.build)
     elif not profile.image:
         yield said(deployment, "profile", f"profile {profile.name} names no image")
+
+
+def _build(profile: Profile, build: Build) -> Iterator[Finding]:
+    """Without what it is made of, an image that is built has not even a name."""
+    where = f"profiles.{profile.name}.build"
+    if profile.image:
+        yield Finding(
+            message=f"both `build:` and `image: {profile.image}` are said",
+            path=where,
+            suggestion="take one out; `image: null` takes away what `extends:` brings",
+        )
+    key, why, instead = context(build).wrong
+    if key:
+        yield Finding(message=why, path=f"{where}.{key}", suggestion=instead)
 
 
 def _runtimes(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:

@@ -32,7 +32,7 @@ class End:
 class Lane:
     """Two ends of one half of one link: data flows from client to server."""
 
-    link: str  # the link's name, as network.cabling names it: "spark-1.p1--spark-2.p1"
+    link: str  # the link's name, as network.cabling names it: "spark-1.p1~spark-2.p1"
     half: int  # 0 or 1
     client: End
     server: End
@@ -44,7 +44,7 @@ class Lane:
 
     @property
     def name(self) -> str:
-        """Stable, in every run the same: 'spark-1.p1--spark-2.p1/h1/spark-1>spark-2'."""
+        """Stable, in every run the same: 'spark-1.p1~spark-2.p1/h1/spark-1>spark-2'."""
         return f"{self.link}/h{self.half + 1}/{self.client.host}>{self.server.host}"
 
     @property
@@ -69,6 +69,8 @@ class Effort:
 class Test:
     """One run of one tool between two hosts. Tests of one `group` run at the same time (all halves together)."""
 
+    __test__ = False  # pytest takes every Test… for one of its own
+
     lane: Lane
     way: Way
     metric: Metric
@@ -80,6 +82,16 @@ class Test:
     @property
     def id(self) -> str:
         return f"{self.lane.name}/{self.metric}/{self.load}"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a tool left: its exit code, or None if it was killed or nobody knows; and what was run, where known."""
+
+    rc: int | None
+    out: str
+    err: str = ""
+    argv: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,10 +107,10 @@ class Measured:
     """What one test gave. With a failure there is no number; a number never stands without proof that data moved."""
 
     test: str  # Test.id
-    gbps: float | None = None  # average, never the peak
+    gbps: float | None = None  # average, never the peak; both-ways: the sum of both directions
     latency_us: float | None = None  # average
     iterations: int | None = None
-    claimed_bytes: int | None = None  # what the tool says that it moved
+    claimed_bytes: int | None = None  # what the tool says that it moved, at least; each way
     moved: Mapping[str, int | None] = field(
         default_factory=dict
     )  # host → bytes by that end's counters; None: unknown
@@ -106,7 +118,8 @@ class Measured:
         default_factory=dict
     )  # "spark-1 out_of_sequence" → by how much it went up
     failure: Failure | None = None
-    tool: str = ""  # "ib_write_bw 6.06", "iperf3 3.12"
+    tool: str = ""  # "iperf3 3.12"; perftest's rows have no version: "ib_write_bw"
+    mtu: int | None = None  # RoCE MTU that the tool says it used
 
 
 @dataclass(frozen=True)

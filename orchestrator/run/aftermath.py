@@ -17,7 +17,7 @@ from orchestrator.run.executor import Executor, Outcome
 from orchestrator.run.journal import runs_folder
 from orchestrator.run.world import LiveWorld
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.answer import completion
+from orchestrator.steps.answer import question
 from orchestrator.steps.down import down_steps
 from orchestrator.steps.gang import ours
 
@@ -97,7 +97,7 @@ def served(
 def _said(deployment: Deployment, world: World) -> str:
     """The start of what it answered, where this run has read it."""
     try:
-        return world[deployment.head].get(completion(deployment)).text.strip()[:SAID]
+        return world[deployment.head].get(question(deployment)).text.strip()[:SAID]
     except OrchError:
         return ""
 

@@ -256,7 +256,7 @@ def _planned_step(step: Step, plan: Plan, problem: str | None) -> dict[str, Any]
         "hosts": sorted(step.touches),
         "scope": step.scope,
         "stage": step.stage,
-        "needs": sorted(step.needs | step.order),
+        "needs": sorted(step.needs | step.order | step.turns),
         "change": change.summary if change else None,
         "provisional": step.id in plan.provisional,
         "pruned": step.id in plan.pruned,

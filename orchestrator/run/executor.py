@@ -80,23 +80,27 @@ class Executor:
 
     def run(self) -> Outcome:
         """Walk the graph until every step has an outcome. Never raises for a step's failure."""
-        waiting = {one: {*step.needs, *step.order} for one, step in self._steps.items()}
+        waiting = {
+            one: {*step.needs, *step.order, *step.turns} for one, step in self._steps.items()
+        }
         followers: dict[str, list[str]] = {one: [] for one in self._steps}
         for one, before in waiting.items():
             for first in before:
                 followers[first].append(one)
         running: dict[Future[State], str] = {}
         with ThreadPoolExecutor(max_workers=min(THREADS, max(1, len(waiting)))) as pool:
-            while waiting or running:
-                for one in [one for one, needs in waiting.items() if not needs]:
-                    del waiting[one]
-                    running[pool.submit(self._guarded, self._steps[one])] = one
+            ready = [one for one, before in waiting.items() if not before]
+            while ready or running:
+                running.update({pool.submit(self._guarded, self._steps[one]): one for one in ready})
+                ready = []
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     one = running.pop(future)
                     self._outcome.states[one] = future.result()
                     for below in followers[one]:
                         waiting[below].discard(one)
+                        if not waiting[below]:
+                            ready.append(below)
         self._outcome.interrupted = self._cancel.is_set()
         return self._outcome
 
@@ -124,6 +128,8 @@ class Executor:
             self._bus.skipped(step, "nothing that needs it changes", needed=False)
         else:
             self._bus.done(step, changed=state == "changed")
+            for text in step.remarks(self._world):
+                self._bus.note(text, host=step.host, severity="warning")
         return state
 
     def _lost(self, step: Step) -> list[str]:
@@ -218,8 +224,9 @@ class Executor:
         progress = ""
         while change is not None:
             if step.role != "wait" and not change.under_way:
+                told = "".join(f"\n    {line}" for line in change.log.splitlines())
                 raise Failed(
-                    f"still not so after it was applied: {change.summary}",
+                    f"still not so after it was applied: {change.summary}{told}",
                     step=step.id,
                     hint=change.hint,
                 )

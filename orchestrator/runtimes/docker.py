@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator.contracts import Mount, Query, Rank
 from orchestrator.errors import FilesWrong
 from orchestrator.facts import ReadContainers
+from orchestrator.flags import flags
 from orchestrator.ranks.entrypoint import FOLDER, READY
 from orchestrator.ranks.files import Word, on_host, rank_folder, words
 from orchestrator.ranks.spec import canonical, digest
@@ -79,8 +80,11 @@ def _health(rank: Rank) -> Iterator[Word]:
     if rank.health is None:
         yield "--no-healthcheck"
         return
-    yield from ("--health-cmd", rank.health, "--health-interval", "30s")
-    yield from ("--health-timeout", "10s", "--health-retries", "3")
+    figures = flags("docker")["health"]
+    yield from ("--health-cmd", rank.health, "--health-interval", f"{figures['interval_s']}s")
+    yield from ("--health-timeout", f"{figures['timeout_s']}s")
+    yield from ("--health-retries", figures["retries"])
+    yield from ("--health-start-period", f"{rank.health_start_s}s")
 
 
 def _mounts(rank: Rank) -> Iterator[Word]:

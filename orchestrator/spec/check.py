@@ -29,6 +29,7 @@ def check(cluster: Cluster, *, links: bool = True) -> tuple[Finding, ...]:
         _mounts,
         _order,
         _engines,
+        _pairs,
         not_yet.check,
     ]
     if links:
@@ -100,11 +101,31 @@ def _network(cluster: Cluster) -> Iterator[Finding]:
     from orchestrator.network.topology import survey_fabric  # which imports the spec
 
     seen = set()
+    yield from _cables(cluster)
     for finding in _subnets(cluster):
         seen.add(finding.path)
         yield finding
     _, findings = survey_fabric(cluster)
     yield from (finding for finding in findings if finding.path not in seen)
+
+
+def _cables(cluster: Cluster) -> Iterator[Finding]:
+    """Two Sparks with nobody else: NVIDIA's set-up wants the same port on both. In a ring the ports differ."""
+    around: dict[str, set[str]] = defaultdict(set)
+    for link in cluster.links:
+        for end in link.ends:
+            around[end.host] |= {other.host for other in link.ends}
+    for index, link in enumerate(cluster.links):
+        first, last = link.ends[0], link.ends[-1]
+        kinds = {cluster.hosts[end.host].kind.name for end in link.ends}
+        two = len(around[first.host] | around[last.host]) == 2 and link.switch is None
+        if two and len(kinds) == 1 and first.port != last.port:
+            yield Finding(
+                severity="warning",
+                path=f"links.{index}",
+                message=f"{first} and {last} are not the same port: between two hosts it should be one",
+                suggestion="port 0 to port 0, or port 1 to port 1",
+            )
 
 
 def _subnets(cluster: Cluster) -> Iterator[Finding]:
@@ -151,6 +172,13 @@ def _engine(name: str) -> Engine:
     return engine(name)
 
 
+def _pairs(cluster: Cluster) -> Iterator[Finding]:
+    """What people have learned not to combine."""
+    from orchestrator.knowledge import pairs  # which imports the spec
+
+    yield from pairs.check(cluster)
+
+
 def _secrets(cluster: Cluster, environ: Mapping[str, str]) -> Iterator[Finding]:
     for path, secret in _secret_refs(cluster):
         if secret.env is not None and not environ.get(secret.env):
@@ -184,8 +212,6 @@ def _local_files(cluster: Cluster) -> Iterator[Finding]:
             for index, mount in enumerate(profile.mounts)
             if mount.sync
         ]
-        if profile.build is not None:
-            wanted.append(("build.dockerfile", profile.build.dockerfile))
         for place, path in wanted:
             if path not in seen[profile.name] and not _found(path):
                 seen[profile.name].add(path)

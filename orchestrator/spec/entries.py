@@ -34,6 +34,9 @@ class Half(Strict):
 class PortSpec(Strict):
     halves: tuple[Half, ...] = Field(min_length=1)
     gbps: float = Field(default=200, description="speed of the cable, Gb/s")
+    nccl: bool = Field(
+        default=True, description="false: a slow link that carries weights and control, never NCCL"
+    )
 
 
 class Sourced(Strict):
@@ -65,6 +68,28 @@ class PrepareEntry(Strict):
     model_disk: bool | None = None
 
 
+class Expect(Strict):
+    """What a link of this hardware should give, for its verdict. Gb/s; what is not said comes from cable and PCIe."""
+
+    half_gbps: float | None = Field(default=None, gt=0)
+    port_gbps: float | None = Field(default=None, gt=0)
+    tcp_gbps: float | None = Field(default=None, gt=0)
+    share: float = Field(default=0.9, gt=0, le=1)
+    failed_share: float = Field(default=0.666, gt=0, le=1)
+    relative: str = ""
+
+
+class ExpectEntry(Strict):
+    """What a host's links should give, in place of what its kind says."""
+
+    half_gbps: float | None = Field(default=None, gt=0)
+    port_gbps: float | None = Field(default=None, gt=0)
+    tcp_gbps: float | None = Field(default=None, gt=0)
+    share: float | None = Field(default=None, gt=0, le=1)
+    failed_share: float | None = Field(default=None, gt=0, le=1)
+    relative: str | None = None
+
+
 class Kind(Strict):
     version: Version
     name: Name
@@ -83,13 +108,26 @@ class Kind(Strict):
         default=None, description="memory of one GPU where the inventory does not say it"
     )
     gdr: bool = Field(default=True, description="GPUDirect RDMA works")
-    expect_half_gbps: float | None = None
-    expect_port_gbps: float | None = None
+    expect_half_gbps: float | None = Field(default=None, gt=0)
+    expect_port_gbps: float | None = Field(default=None, gt=0)
+    expect_tcp_gbps: float | None = Field(default=None, gt=0)
+    expect_share: float = Field(default=0.9, gt=0, le=1)
+    expect_failed_share: float = Field(default=0.666, gt=0, le=1)
+    expect_relative: str = ""
+    expect_host_gbps: float | None = Field(default=None, gt=0)
+    same_port_in_pair: bool = False
+    gpu: str | None = None
     mtu: int = 9000
     prepare: Prepare = Prepare()
     env: Mapping[str, Sourced] = {}
     rank_env_ring: Mapping[str, Sourced] = {}
+    rank_env_wide_ring: Mapping[str, Sourced] = {}
     quirks: tuple[str, ...] = ()
+
+    @property
+    def expect(self) -> Expect:
+        """What its keys `expect_…` say."""
+        return Expect(**{name: getattr(self, f"expect_{name}") for name in Expect.model_fields})
 
 
 # --- inventory ----------------------------------------------------------------------------------
@@ -151,6 +189,9 @@ class HostEntry(Strict):
     prepare: PrepareEntry | None = Field(
         default=None, description="overrides of the kind's prepare"
     )
+    expect: ExpectEntry | None = Field(
+        default=None, description="overrides of what the kind expects of links"
+    )
     install_packages: bool | None = Field(
         default=None, description="may install missing tools with apt or dnf"
     )
@@ -163,6 +204,9 @@ def _two_ends(ends: tuple[str, ...]) -> tuple[str, ...]:
     return ends
 
 
+EXPECT = (
+    "Gb/s that all halves together should carry, in place of the kind's number; less is degraded"
+)
 Cable = Annotated[tuple[str, ...], AfterValidator(_two_ends)]
 
 
@@ -299,6 +343,16 @@ class ProfileFile(Strict):
     )
     heads: Count | None = Field(
         default=None, description="attention heads, where the model folder can't tell"
+    )
+    intermediate_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="width of its linear layers, which tensor parallel divides too",
+    )
+    task: Literal["generate", "embed"] | None = Field(
+        default=None,
+        description="embed: an embedding server; the engine is told so in its version's words, "
+        "and proves itself by a vector instead of a completion",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import combinations
@@ -94,6 +95,21 @@ def _utilization(one: Deployment) -> float | None:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
     return None
+
+
+def share(cluster: Cluster, one: Deployment) -> float | None:
+    """`memory:` as the part of a GPU that an engine can be told, rounded down; None where not known."""
+    if one.memory_bytes is None:
+        return None
+    parts = []
+    for name in one.hosts:
+        host = cluster.hosts[name]
+        for index in used(host, one) or (ANY,):
+            total, _ = _capacity(host, index)
+            if not total:
+                return None
+            parts.append(one.memory_bytes / total)
+    return math.floor(min(parts) * 10_000) / 10_000
 
 
 def _takes_a_fixed_part(one: Deployment) -> bool:

@@ -14,6 +14,7 @@ from orchestrator.spec.library import Library, Merged, anchor, anchored_secret
 from orchestrator.spec.load import Document, Files
 from orchestrator.spec.merge import is_secret, merge
 from orchestrator.spec.models import (
+    ExpectEntry,
     GpuEntry,
     Host,
     HostEntry,
@@ -149,6 +150,7 @@ def _built(
         ports=ports,
         management=management,
         prepare=_prepare(kind.prepare, entry.prepare),
+        expect=kind.expect.model_copy(update=_said(entry.expect)),
         install_packages=bool(entry.install_packages),
         env={key: str(value) for key, value in (entry.env or {}).items()},
     )
@@ -173,8 +175,12 @@ def _secret(secret: SecretRef | None, base: Any) -> SecretRef | None:
     return SecretRef(**anchored_secret(secret.model_dump(exclude_none=True), base))
 
 
+def _said(entry: PrepareEntry | ExpectEntry | None) -> dict[str, Any]:
+    return entry.model_dump(exclude_none=True) if entry else {}
+
+
 def _prepare(kind: Prepare, entry: PrepareEntry | None) -> Prepare:
-    said = entry.model_dump(exclude_none=True) if entry else {}
+    said = _said(entry)
     if said.get("read_ahead_kb") is False:
         said["read_ahead_kb"] = None
     return kind.model_copy(update=said)

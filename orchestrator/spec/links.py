@@ -96,7 +96,14 @@ class LinkReader:
 
     def _check_subnet(self, one: IPv4Network, ends: int, at: Path, index: int) -> None:
         for other, first in self._pinned.items():
-            if one.overlaps(other):
+            if one.overlaps(other) and first == index:
+                self._wrong(
+                    at,
+                    f"both halves of a port in one subnet ({other}, {one}): the kernel answers for either"
+                    " on both, and NCCL fails",
+                    "give each half its own, like 192.168.100.0/24 and 192.168.101.0/24",
+                )
+            elif one.overlaps(other):
                 self._wrong(at, f"{one} overlaps {other} of links.{first}", "each half its own")
         self._pinned[one] = index
         if one.num_addresses - 2 < ends:

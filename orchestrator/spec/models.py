@@ -17,6 +17,8 @@ from orchestrator.spec.entries import (
     ClusterFile,
     DeploymentEntry,
     Endpoint,
+    Expect,
+    ExpectEntry,
     Gate,
     GpuEntry,
     Half,
@@ -67,6 +69,8 @@ __all__ = [
     "DeploymentEntry",
     "Duration",
     "Endpoint",
+    "Expect",
+    "ExpectEntry",
     "Finding",
     "Gate",
     "GpuEntry",
@@ -142,6 +146,7 @@ class Host(Strict):
     ports: Mapping[str, PortSpec]
     management: tuple[Netdev, ...]
     prepare: Prepare
+    expect: Expect = Expect()
     install_packages: bool
     env: Mapping[str, str]
 
@@ -241,6 +246,6 @@ class Cluster(Strict):
     @property
     def used_hosts(self) -> tuple[Host, ...]:
         """Hosts that a deployment or a link uses, in inventory order."""
-        linked = {end.host for link in self.links for end in link.ends}
-        placed = {name for one in self.deployments.values() for name in one.hosts}
-        return tuple(host for name, host in self.hosts.items() if name in linked | placed)
+        used = {end.host for link in self.links for end in link.ends}
+        used.update(name for one in self.deployments.values() for name in one.hosts)
+        return tuple(host for name, host in self.hosts.items() if name in used)

@@ -28,8 +28,6 @@ def check(cluster: Cluster) -> Iterator[Finding]:
 
 def _deployment(one: Deployment) -> Iterator[Finding]:
     where = f"deployments.{one.origin or one.name}"
-    if one.gate.parity == "required":
-        yield _warning(f"{where}.gate.parity", "gate.parity", "only image and model are compared")
     if one.supervision == "watch":
         yield _warning(f"{where}.supervision", "supervision: watch", "nobody restarts it")
     for key, meanwhile in PROFILE.items():

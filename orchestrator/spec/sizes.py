@@ -69,9 +69,12 @@ def _spread(one: Deployment, counts: list[int] | None) -> Finding | None:
 
 def _heads(one: Deployment) -> Finding | None:
     heads, tensor = one.profile.heads, one.parallel.tensor
+    width = one.profile.intermediate_size
     if heads is not None and heads % tensor:
         return _wrong(one, f"the model's {heads} attention heads can't be divided by {tensor}")
-    if heads is None and tensor & (tensor - 1):
+    if width is not None and width % tensor:
+        return _wrong(one, f"the model's intermediate size, {width}, can't be divided by {tensor}")
+    if heads is None and width is None and tensor & (tensor - 1):
         found = _wrong(one, f"few models have heads that can be divided by {tensor}")
         return found.model_copy(update={"severity": "warning"})
     return None
@@ -82,10 +85,12 @@ def _propose(one: Deployment, counts: list[int] | None) -> str:
     if not counts or len(set(counts)) > 1 or not counts[0]:
         return ""
     each, hosts = counts[0], len(counts)
-    total, heads = each * hosts, one.profile.heads
+    total = each * hosts
+    known = [size for size in (one.profile.heads, one.profile.intermediate_size) if size]
     for tensor in range(total, 0, -1):
         whole = each % tensor == 0 or (tensor % each == 0 and hosts % (tensor // each) == 0)
-        divides = heads % tensor == 0 if heads else tensor & (tensor - 1) == 0
+        divides = not any(size % tensor for size in known)
+        divides = divides if known else tensor & (tensor - 1) == 0
         if total % tensor == 0 and whole and divides:
             pipeline = total // tensor
             if pipeline == 1:

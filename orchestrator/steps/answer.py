@@ -1,4 +1,4 @@
-"""The only proof that a deployment serves: a real completion came back, token by token."""
+"""The only proof that a deployment serves: a real completion came back, or a vector where it embeds."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import Any
 from orchestrator.contracts import Change, Step, World
 from orchestrator.errors import Failed
 from orchestrator.facts.completion import Completion
+from orchestrator.facts.embedding import Embedding
+from orchestrator.ranks.tasks import embeds
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, container_reads, log_reads
 from orchestrator.steps.join import patience
 
 
-def completion(deployment: Deployment) -> Completion:
-    """The question; also what others use that want to know whether it still answers."""
+def question(deployment: Deployment) -> Completion | Embedding:
+    """What it is asked; also for others that want to know whether it still answers."""
     bind = deployment.endpoint.bind
-    return Completion(
+    kind = Embedding if embeds(deployment.profile) else Completion
+    return kind(
         port=deployment.port,
         model=deployment.profile.served_name or deployment.profile.model,
         address=bind if bind and bind != "0.0.0.0" else "127.0.0.1",  # noqa: S104
@@ -31,7 +34,7 @@ class Answers(GangStep):
 
     def check(self, world: World) -> Change | None:
         self.watch(world)
-        answer = world[self.deployment.head].get(completion(self.deployment))
+        answer = world[self.deployment.head].get(question(self.deployment))
         if answer.tokens:
             return None
         if answer.hopeless:
@@ -56,7 +59,7 @@ def answer_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]
             needs=ranks | {f"{name}/join"},
             reads=container_reads(cluster, deployment)
             | log_reads(cluster, deployment)
-            | {(deployment.head, completion(deployment))},
+            | {(deployment.head, question(deployment))},
             patience=patience(deployment),
             cluster=cluster,
             deployment=deployment,

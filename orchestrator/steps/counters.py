@@ -5,7 +5,7 @@ NCCL falls back to TCP without a word; with `gate: {rdma: required}` that is ref
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.moved import ReadMoved, counters
 from orchestrator.network.environment import environment_reads, rank_devices
+from orchestrator.ranks.arguments import name_of
+from orchestrator.rdma.live import LEAST_BYTES
 from orchestrator.script import Command, Raw, Script, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, container_reads, found
@@ -20,8 +22,13 @@ from orchestrator.steps.warmup import asking, key
 
 FOLDER = ".cache/orch/moved"
 PROMPT = 200  # tokens: enough that every layer's activations are far above noise
-LEAST_BYTES = 100_000  # a device that carries nothing shows some management datagrams at most
 ASK_S = 600.0
+
+
+def request(cluster: Cluster, deployment: Deployment, container: str) -> Script:
+    """One prompt to the head, as `up` asks after its first answer; `orch verify-rdma --live` asks it again."""
+    ask = asking(cluster, deployment, container, [PROMPT])
+    return Script({"ask": Command(ask, stdin=key(deployment), timeout=ASK_S)})
 
 
 def _query(cluster: Cluster, deployment: Deployment) -> ReadMoved:
@@ -45,10 +52,9 @@ class FabricUsed(GangStep):
         devices = rank_devices(self.cluster, self.deployment, self.deployment.head, world)
         if not devices:
             return None
-        moved = self._read(world)
-        if moved is None:
+        if self._read(world) is None:
             return Change("see whether the RDMA counters move while it answers")
-        still = [one.name for one in devices if moved.get(one.name, 0) < LEAST_BYTES]
+        still = self._still(world)
         if still and self.deployment.gate.rdma == "required":
             raise Refused(
                 f"{self.deployment.name} answers, but {', '.join(still)} carried nothing: TCP fallback",
@@ -57,6 +63,17 @@ class FabricUsed(GangStep):
                 hint="set `debug: true` in the profile and look for NET/IB in `orch logs`",
             )
         return None
+
+    def _still(self, world: World) -> list[str]:
+        """Devices that carried nothing when it was asked."""
+        moved = self._read(world) or {}
+        devices = rank_devices(self.cluster, self.deployment, self.deployment.head, world)
+        return [one.name for one in devices if moved.get(one.name, 0) < LEAST_BYTES]
+
+    def remarks(self, world: World) -> Sequence[str]:
+        """NCCL falls back without a word: it is said where it is allowed."""
+        still, name = ", ".join(self._still(world)), self.deployment.name
+        return [f"{name} answers, but {still} carried nothing: TCP fallback"] if still else []
 
     def apply(self, change: Change, world: World) -> Script:
         head = self.deployment.head
@@ -84,12 +101,20 @@ echo after {} 0; printf '%s\\n' "$after" | sed 's/^/after /'; } >"$f.new" && mv 
         return Script({"ask": Command(text, stdin=key(self.deployment), timeout=ASK_S)})
 
 
+def _apart(deployment: Deployment) -> bool:
+    """Whole replicas on each host say nothing to each other, unless they share experts."""
+    shared = "enable-expert-parallel" in {name_of(key) for key in deployment.profile.args}
+    return deployment.parallel.data >= len(deployment.hosts) and not shared
+
+
 def counters_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """For gangs over hosts whose ports have RDMA devices, unless the gate is off."""
     for name, deployment in cluster.deployments.items():
         ports = cluster.hosts[deployment.head].ports.values()
         has_rdma = any(half.rdma for port in ports for half in port.halves)
         if len(deployment.hosts) < 2 or deployment.gate.rdma == "off" or not has_rdma:
+            continue
+        if _apart(deployment):
             continue
         yield FabricUsed(
             id=f"{name}/counters",

@@ -12,8 +12,9 @@ from orchestrator.facts.answers import ContainerEngine
 from orchestrator.facts.container_engine import ReadContainerEngine
 from orchestrator.facts.gpus import ReadGpus
 from orchestrator.facts.identity import Identify
+from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster
-from orchestrator.steps.rights import serving, size_text
+from orchestrator.steps.rights import size_text
 
 # A container writes its layer, its log and its state: an engine with less room fails in odd ways.
 LEAST_FREE_BYTES = 512 * 1024 * 1024
@@ -87,14 +88,11 @@ class EngineReady(Step):
 
 def engine_ready_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """For hosts that run ranks in containers."""
-    placed = serving(cluster)
+    here = placed(cluster)
     for host in cluster.used_hosts:
-        if host.name not in placed or host.runtime == "process":
+        if host.name not in here or host.runtime == "process":
             continue
-        wants = any(
-            host.name in one.hosts and one.gpus not in (0, ())
-            for one in cluster.deployments.values()
-        )
+        wants = any(one.gpus not in (0, ()) for one in here[host.name])
         gpus = wants and not host.kind.logical_gpus and host.gpu_count != 0
         queries: list[Query[Any]] = [ReadContainerEngine(host.runtime), Identify()]
         if gpus:

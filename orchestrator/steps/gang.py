@@ -16,6 +16,7 @@ from orchestrator.facts import ReadContainers, ReadImage
 from orchestrator.facts.answers import Container
 from orchestrator.facts.rank_log import RankLog, ReadRankLog
 from orchestrator.ranks.build import container_name
+from orchestrator.ranks.context import image_of
 from orchestrator.ranks.spec import digest
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.tidy import telling
@@ -40,7 +41,7 @@ def ours(cluster: Cluster, host: str) -> ReadContainers:
 
 
 def image_read(cluster: Cluster, deployment: Deployment, host: str) -> ReadImage:
-    return ReadImage(cluster.hosts[host].runtime, deployment.profile.image or "")
+    return ReadImage(cluster.hosts[host].runtime, image_of(deployment))
 
 
 def names(cluster: Cluster, deployment: Deployment) -> dict[str, str]:

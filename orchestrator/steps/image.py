@@ -9,15 +9,17 @@ from typing import Any
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Failed
 from orchestrator.facts.answers import Image
+from orchestrator.ranks.context import image_of
 from orchestrator.script import Script, Sh, all_of, argv
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.gang import GangStep
+from orchestrator.steps.image_build import build_steps
 from orchestrator.steps.image_copy import (
     COPY_S,
     Copy,
     copy_of,
     copy_reads,
-    image_of,
+    image_on,
     model_image,
     offer_job,
     pull_job,
@@ -65,13 +67,17 @@ class ImageHere(ImageStep):
 
     def check(self, world: World) -> Change | None:
         host = self.host or ""
-        here = image_of(self.cluster, self.deployment, host, world)
+        here = image_on(self.cluster, self.deployment, host, world)
         model = model_image(self.cluster, self.deployment, world)
         if here.present and (model is None or model[1].id == here.id):
             return None
         copy = self.copy(world)
         if copy is not None and host in copy.targets:
             return self._copied(world, copy)
+        if self.deployment.profile.build is not None:
+            raise Failed(
+                f"{here.reference} was built, and is gone", host=host, step=self.id, hint="orch up"
+            )
         job = world[host].get(pull_job(self.deployment))
         if here.present and model is not None:
             exact = model[1].digests[0]
@@ -79,7 +85,7 @@ class ImageHere(ImageStep):
         return watched(Change(f"pull {here.reference}", hint=self._hint(host)), job)
 
     def _hint(self, host: str) -> str:
-        image, program = self.deployment.profile.image, self.cluster.hosts[host].runtime
+        image, program = image_of(self.deployment), self.cluster.hosts[host].runtime
         return (
             f"is {image} spelt right (`image:` of {self.deployment.profile.name}), can {host} reach its"
             f" registry, does it need `{program} login` there? on {host}: {program} pull {image}"
@@ -108,7 +114,7 @@ class ImageHere(ImageStep):
         return job_script(pull_job(self.deployment).name, text, limit=PULL_S)
 
     def _pull(self, runtime: str, model: Image | None) -> Sh:
-        image = self.deployment.profile.image or ""
+        image = image_of(self.deployment)
         if model is None or not model.digests:
             return argv(runtime, "pull", image)
         exact = model.digests[0]
@@ -117,22 +123,32 @@ class ImageHere(ImageStep):
 
 def image_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     for name, deployment in cluster.deployments.items():
+        reads = copy_reads(cluster, deployment)
+        built = tuple(build_steps(cluster, deployment, reads))
+        yield from built
         common: dict[str, Any] = {
             "scope": name,
             "stage": "image",
-            "reads": copy_reads(cluster, deployment),
+            "reads": reads,
             "cluster": cluster,
             "deployment": deployment,
         }
+        first = frozenset(one.id for one in built)
         several = len(deployment.hosts) > 1
         offers = {host: f"{name}/image-offer/{host}" for host in deployment.hosts if several}
         for host, offer in offers.items():
-            yield ImageOffered(id=offer, host=host, patience=Patience(total=60, stall=60), **common)
+            yield ImageOffered(
+                id=offer,
+                host=host,
+                needs=first,
+                patience=Patience(total=60, stall=60),
+                **common,
+            )
         for host in deployment.hosts:
             yield ImageHere(
                 id=f"{name}/image/{host}",
                 host=host,
-                needs=frozenset(offers.values()),
+                needs=first.union(offers.values()),
                 patience=Patience(total=PULL_S, stall=STALL_S, poll=2),
                 **common,
             )

@@ -16,6 +16,7 @@ from orchestrator.errors import Unknown
 from orchestrator.facts import Identify, ReadNetwork
 from orchestrator.facts.answers import Image
 from orchestrator.flags import flags
+from orchestrator.ranks.context import image_of
 from orchestrator.script import Sh, argv, pipe
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import Reads, image_read
@@ -76,7 +77,7 @@ class Copy:
 
 
 def pull_job(deployment: Deployment) -> Job:
-    return Job(job_name("image", deployment.profile.image or ""))
+    return Job(job_name("image", image_of(deployment)))
 
 
 def offer_job(cluster: Cluster, deployment: Deployment) -> Job:
@@ -103,29 +104,30 @@ def copy_reads(cluster: Cluster, deployment: Deployment) -> Reads:
     )
 
 
-def image_of(cluster: Cluster, deployment: Deployment, host: str, world: World) -> Image:
+def image_on(cluster: Cluster, deployment: Deployment, host: str, world: World) -> Image:
     return world[host].get(image_read(cluster, deployment, host))
 
 
 def model_image(cluster: Cluster, deployment: Deployment, world: World) -> tuple[str, Image] | None:
     """The image that all should have: that of the first host, head first, that has one."""
     for host in deployment.hosts:
-        image = image_of(cluster, deployment, host, world)
+        image = image_on(cluster, deployment, host, world)
         if image.present:
             return host, image
     return None
 
 
 def copy_of(cluster: Cluster, deployment: Deployment, world: World) -> Copy | None:
-    """Who gives to whom: those that lack an image that never came from a registry, or could not pull it."""
+    """Who gives to whom: those that lack an image that no registry has, or could not pull it."""
     found = model_image(cluster, deployment, world)
     if found is None:
         return None
     source, model = found
+    ours = deployment.profile.build is not None or not model.digests
     lacking = tuple(
         host
         for host in deployment.hosts
-        if image_of(cluster, deployment, host, world).id != model.id
-        and (not model.digests or world[host].get(pull_job(deployment)).failed)
+        if image_on(cluster, deployment, host, world).id != model.id
+        and (ours or world[host].get(pull_job(deployment)).failed)
     )
     return Copy(cluster, deployment, model, source, lacking) if lacking else None

@@ -61,6 +61,7 @@ from orchestrator.script import Command, Raw, Result, Script, Sh, seq, sh
 KEPT_DAYS = 7  # results of ended jobs; long enough for "what happened at the weekend"
 TAIL = 4_000  # bytes of log that come back
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,120}")
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,13 @@ class JobState:
 
     @property
     def last_line(self) -> str:
+        """What it said last."""
+        return "".join(self.last_lines(1)).strip()
+
+    def last_lines(self, count: int) -> list[str]:
         """What it said last, without control characters of progress bars."""
-        lines = [line.strip() for line in re.split(r"[\r\n]+", self.tail) if line.strip()]
-        return (
-            re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f]", "", lines[-1]) if lines else ""
-        )
+        lines = [line.rstrip() for line in re.split(r"[\r\n]+", self.tail) if line.strip()]
+        return [CONTROL.sub("", line) for line in lines[-count:]]
 
 
 def job_name(step: str, *content: str) -> str:
@@ -228,6 +231,26 @@ read -r pid <"$d/pid" && kill "$pid"
 )""",
         Raw(job_folder(name, sudo)),
         Raw(LOOK),
+    )
+    return Script({"job": Command(seq([PREAMBLE, body]), sudo=sudo)}, mutates=True)
+
+
+def end_job(name: str, *, sudo: bool = False, grace: int = 3) -> Script:
+    """See that a job is over: it may end by itself within `grace` seconds, then it is ended."""
+    body = sh(
+        """(
+{}
+{}
+[ "$state" = running ] || exit 0
+timeout {} flock -s "$d/lock" true && exit 0
+read -r pid <"$d/pid" && kill "$pid"
+timeout 10 flock -s "$d/lock" true && exit 0
+kill -9 "$pid" 2>/dev/null
+timeout 5 flock -s "$d/lock" true
+)""",
+        Raw(job_folder(name, sudo)),
+        Raw(LOOK),
+        grace,
     )
     return Script({"job": Command(seq([PREAMBLE, body]), sudo=sudo)}, mutates=True)
 

@@ -13,6 +13,7 @@ from orchestrator.facts.packages import ReadPackages
 from orchestrator.facts.privilege import ReadPrivilege
 from orchestrator.facts.tools import ReadTools
 from orchestrator.script import Raw, Script, Sh, argv, sh
+from orchestrator.spec.derived import linked, placed
 from orchestrator.spec.models import Cluster, Host
 from orchestrator.steps.job import Job, job_name, job_script, watched
 from orchestrator.steps.rights import changeable, require_root
@@ -146,11 +147,11 @@ def packages_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Ste
 
 def wanted(cluster: Cluster, host: Host) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What would be good to have on a host, and what a deployment that insists on RDMA can't do without."""
-    ends = {end.port for link in cluster.links for end in link.ends if end.host == host.name}
+    ends = linked(cluster).get(host.name, frozenset())
     rdma = any(half.rdma for name in ends if name in host.ports for half in host.ports[name].halves)
     insists = any(
-        host.name in one.hosts and len(set(one.hosts)) > 1 and one.gate.rdma == "required"
-        for one in cluster.deployments.values()
+        len(set(one.hosts)) > 1 and one.gate.rdma == "required"
+        for one in placed(cluster).get(host.name, ())
     )
     packages = (
         *(RDMA_PACKAGES if rdma else ()),

@@ -12,6 +12,7 @@ from orchestrator.engines import engine
 from orchestrator.errors import Refused
 from orchestrator.facts.programs import FOLDER, MARK, ReadPrograms, kept_at
 from orchestrator.ranks.build import mounts
+from orchestrator.ranks.context import image_of
 from orchestrator.ranks.files import words
 from orchestrator.runtimes.docker import mount_words
 from orchestrator.script import Command, Raw, Script, argv, sh
@@ -21,7 +22,13 @@ from orchestrator.steps.gang import GangStep, image_read
 REMEDY = {
     "ray": "use an image that has Ray, add ray to `packages:`, or set `executor: native`",
 }
-LOOK = 'for p in "$@"; do if command -v "$p" >/dev/null 2>&1; then echo "yes $p"; else echo "no $p"; fi; done'
+NCCL = "nccl "  # what is said of it stands among the programs
+# The libraries' names hold the version: Debian's of the CUDA images, and pip's of torch.
+LOOK = """for p in "$@"; do if command -v "$p" >/dev/null 2>&1; then echo "yes $p"; else echo "no $p"; fi; done
+v=
+for f in /usr/lib/*/libnccl.so.2.?*.?* /usr/local/lib/python3*/*-packages/nvidia_nccl_*.dist-info \
+  /opt/*/lib/python3*/site-packages/nvidia_nccl_*.dist-info; do if [ -e "$f" ]; then v="$v ${f##*/}"; fi; done
+[ -z "$v" ] || echo "yes nccl$v\""""
 LOOK_S = 120.0
 
 
@@ -62,12 +69,12 @@ class Programs(GangStep):
         )
 
     @property
-    def _query(self) -> ReadPrograms:
+    def query(self) -> ReadPrograms:
         return _query(self.cluster, self.deployment, self.host or "", self.programs, self.model)
 
     def check(self, world: World) -> Change | None:
-        image = self.deployment.profile.image
-        found = world[self.host or ""].get(self._query)
+        image = image_of(self.deployment)
+        found = world[self.host or ""].get(self.query)
         if found is None:
             return Change(f"look for {', '.join(self.programs)} in {image}")
         lacking = [name for name, path in self.programs.items() if not found.get(path)]
@@ -83,7 +90,7 @@ class Programs(GangStep):
     def apply(self, change: Change, world: World) -> Script:
         """A container of the image with the rank's mounts, that only looks, and is gone again."""
         host = self.host or ""
-        query = self._query
+        query = self.query
         seen = mounts(self.cluster, self.deployment, host, model=self.model)
         mounted = mount_words(seen)
         run = words([query.runtime, "run", "--rm", "--network", "none", *mounted])
@@ -111,7 +118,7 @@ def _query(
     seen = repr((mounted, sorted(programs.values())))
     mark = hashlib.sha256(seen.encode()).hexdigest()[:12]
     runtime = cluster.hosts[host].runtime
-    return ReadPrograms(runtime, deployment.profile.image or "", mark)
+    return ReadPrograms(runtime, image_of(deployment), mark)
 
 
 def program_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:

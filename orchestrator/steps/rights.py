@@ -9,6 +9,7 @@ from orchestrator.errors import Refused
 from orchestrator.facts.identity import Identify
 from orchestrator.facts.privilege import ReadPrivilege
 from orchestrator.script import Command, Script, Sh
+from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster, Host
 
 
@@ -19,7 +20,7 @@ def changeable(cluster: Cluster) -> Iterator[Host]:
 
 def serving(cluster: Cluster) -> frozenset[str]:
     """Names of the hosts that a deployment is placed on."""
-    return frozenset(name for one in cluster.deployments.values() for name in one.hosts)
+    return frozenset(placed(cluster))
 
 
 def in_lab(world: World, host: str) -> bool:

@@ -10,6 +10,7 @@ from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.facts.answers import Container
 from orchestrator.facts.containers import ReadContainers
 from orchestrator.script import Command, Script, sh
+from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster
 
 DEPLOYMENT = "orch.deployment"
@@ -73,7 +74,6 @@ def stale_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """For hosts in use that run containers."""
     for host in cluster.used_hosts:
         if host.runtime != "process":
-            placed = {one.name for one in cluster.deployments.values() if host.name in one.hosts}
             yield NoStale(
                 id=f"{host.name}/stale",
                 host=host.name,
@@ -81,7 +81,7 @@ def stale_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
                 patience=Patience(total=300),
                 runtime=host.runtime,
                 cluster=cluster.name,
-                deployments=frozenset(placed),
+                deployments=frozenset(one.name for one in placed(cluster).get(host.name, ())),
             )
 
 

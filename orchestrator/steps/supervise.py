@@ -41,6 +41,7 @@ def supervise_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[St
     for name, deployment in cluster.deployments.items():
         if deployment.supervision != "entrypoint":
             continue
+        reads = rank_reads(cluster, deployment)
         for index, host in enumerate(deployment.hosts):
             yield Supervised(
                 id=f"{name}/supervise/{index}",
@@ -48,7 +49,7 @@ def supervise_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[St
                 scope=name,
                 stage="supervise",
                 needs=frozenset({f"{name}/answer", f"{name}/warmup"}),
-                reads=rank_reads(cluster, deployment),
+                reads=reads,
                 patience=Patience(total=60, stall=60),
                 index=index,
                 cluster=cluster,

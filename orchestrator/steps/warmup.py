@@ -9,11 +9,12 @@ from typing import Any
 
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.data import read_template
+from orchestrator.facts.embedding import Embedding
 from orchestrator.facts.rank_mark import ReadRankMark
 from orchestrator.ranks.entrypoint import RUN
 from orchestrator.script import Command, Raw, Script, Sh, argv, secret_mark, sh
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.answer import completion
+from orchestrator.steps.answer import question
 from orchestrator.steps.gang import GangStep, container_reads, names
 
 WARM_S = 3600.0
@@ -21,9 +22,10 @@ WARM_S = 3600.0
 
 def asking(cluster: Cluster, deployment: Deployment, container: str, sizes: Iterable[int]) -> Sh:
     """Shell that asks: by the host's Python, or the rank's where the host has none. The key is on stdin."""
-    question = completion(deployment)
+    asked = question(deployment)
     program = read_template("ask.py", cluster.root)
-    line = argv("-c", program, question.address, question.port, question.model, *sizes)
+    kind = "embeddings" if isinstance(asked, Embedding) else "completions"
+    line = argv("-c", program, asked.address, asked.port, asked.model, kind, *sizes)
     runtime = cluster.hosts[deployment.head].runtime
     return sh(
         "if command -v python3 >/dev/null; then python3 {}; else {} exec -i {} python3 {}; fi",
@@ -36,7 +38,7 @@ def asking(cluster: Cluster, deployment: Deployment, container: str, sizes: Iter
 
 def key(deployment: Deployment) -> bytes:
     """The API key as a line of stdin; an empty one where there is none."""
-    name = completion(deployment).key
+    name = question(deployment).key
     return (secret_mark(name) if name else "").encode() + b"\n"
 
 

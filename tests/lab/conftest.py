@@ -19,7 +19,12 @@ from orchestrator.lab.home import Home
 from orchestrator.lab.labs import engine_of
 from orchestrator.lab.layout import Layout, Topology, cabling
 from orchestrator.lab.progress import Progress
-from orchestrator.lab.up import Wish, bring_up
+from orchestrator.lab.records import Record
+from orchestrator.lab.up import CONTAINERS, Making, Wish, bring_up
+from orchestrator.lab.vm.folders import of_host
+from orchestrator.lab.vm.layout import RAILS as ALL_RAILS
+from orchestrator.lab.vm.qmp import checked
+from orchestrator.lab.vm.up import VMS
 from tests.lab.renderers import rendered_by
 
 SET_UP_SECONDS = 900  # the first time on a machine; a few seconds afterwards
@@ -70,7 +75,7 @@ class Lab:
             "-o", f"UserKnownHostsFile={self.dir / 'known_hosts'}",
             "-o", "GlobalKnownHostsFile=none",
             "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
-            f"orch@{self.address(host)}", shlex.join(argv),
+            "-p", str(self.layout.host(host).port), f"orch@{self.address(host)}", shlex.join(argv),
         ]  # fmt: skip
         return subprocess.run(
             ssh, check=check, capture_output=True, text=True, timeout=timeout, input=given
@@ -91,14 +96,43 @@ class Lab:
         return engine_of(self.home, self.name)
 
 
+class Vms(Lab):
+    """The same of virtual machines."""
+
+    def folder(self, host: str) -> Path:
+        """Where the machine's disk, console and sockets are."""
+        return of_host(self.home, self.layout, self.layout.host(host))
+
+    def inside(self, host: str, script: str) -> str:
+        return checked(self.folder(host), "sh", "-c", script)
+
+    def forget_network(self) -> None:
+        for host in self.hosts:
+            self.inside(host, FORGET.replace(" ".join(RAILS), " ".join(ALL_RAILS)))
+
+
 @contextmanager
 def running_lab(folder: Path, name: str, hosts: Sequence[str], topology: Topology) -> Iterator[Lab]:
     """Bring a lab up for a test and take it down, also when the test or the start fails."""
+    with _running(folder, name, hosts, topology, CONTAINERS) as record:
+        yield Lab(name, record.folder, record.layout, Home())
+
+
+@contextmanager
+def running_vms(folder: Path, name: str, hosts: Sequence[str], topology: Topology) -> Iterator[Vms]:
+    """The same with virtual machines."""
+    with _running(folder, name, hosts, topology, VMS) as record:
+        yield Vms(name, record.folder, record.layout, Home())
+
+
+@contextmanager
+def _running(
+    folder: Path, name: str, hosts: Sequence[str], topology: Topology, making: Making
+) -> Iterator[Record]:
     home, progress = Home(), Progress(print)
     wish = Wish(name, tuple(hosts), cabling(hosts, topology), folder)
     try:
-        record = bring_up(home, wish, progress)
-        yield Lab(name, record.folder, record.layout, home)
+        yield bring_up(home, wish, progress, making)
     finally:
         if name in {path.name for path in (home.path / "labs").iterdir()}:
             take_down(home, name, progress)
@@ -109,6 +143,26 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Two hosts, a cable between their p1; named by this process, so that test runs don't meet."""
     folder = tmp_path_factory.mktemp("lab")
     with running_lab(folder, f"t{os.getpid()}", ("spark-1", "spark-2"), "pair") as up:
+        yield up
+
+
+@pytest.fixture(scope="session")
+def vms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vms]:
+    """Two virtual machines with Soft-RoCE, a cable between their p1: the hosts for real verbs.
+
+    Their rails carry nothing: a file that uses them overrides `rails_as_they_come` with one of `vms`.
+    """
+    folder = tmp_path_factory.mktemp("vms")
+    with running_vms(folder, f"v{os.getpid()}", ("spark-1", "spark-2"), "pair") as up:
+        yield up
+
+
+@pytest.fixture(scope="session")
+def vm_ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vms]:
+    """Three of them in a ring: p0 to the next one's p1."""
+    folder = tmp_path_factory.mktemp("ring")
+    hosts = ("spark-1", "spark-2", "spark-3")
+    with running_vms(folder, f"w{os.getpid()}", hosts, "ring") as up:
         yield up
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from orchestrator.lab.faults import break_, heal
 from tests.lab.conftest import RAILS, SET_UP_SECONDS, Lab
-from tests.lab.site import Site, changed
+from tests.lab.site import ROOT, Site, changed
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 
@@ -292,6 +292,38 @@ def test_models_that_differ(site: Site, hosts: Hosts) -> None:
         hosts.changed("spark-2", longer, "rm -rf /srv/m"),
     ):
         refused(site, 4, "spark-2", "is another than on spark-1", "rsync -a --delete")
+
+
+def test_a_mount_that_is_missing_on_one_host(site: Site, hosts: Hosts) -> None:
+    tree = "/srv/vllm tree"
+    mounts = yaml.safe_load((ROOT / "profiles/lab-llama.yaml").read_text())["mounts"]
+    mounts += [{"from": tree, "to": "/srv/tree"}, {"from": "~/mine", "to": "/srv/mine"}]
+    with_profile(site, f"extends: lab-llama\n{yaml.safe_dump({'mounts': mounts})}")
+    there = f"mkdir -p '{tree}' ~orch/mine"
+    with hosts.changed("spark-1", there, f"rmdir '{tree}' ~orch/mine"):
+        said = refused(site, 4, f"{tree} on spark-2", "~/mine on spark-2", "`mounts:` of own")
+        assert "spark-1" not in said.text
+        site.orch("plan", rc=4)
+
+
+# --- hosts of a gang that are not alike -------------------------------------------------------------
+
+EARLYOOM = "cp /bin/sleep /var/tmp/earlyoom; setsid /var/tmp/earlyoom 900 >/dev/null 2>&1 & sleep 1; echo $! >/run/oom"
+
+
+def test_an_oom_killer_on_one_host_of_a_gang(site: Site, hosts: Hosts) -> None:
+    """A warning, unless the files want hosts that are alike; `plan` tells it too."""
+    alike = "parity: required, "
+    with hosts.changed(
+        "spark-2", EARLYOOM, "kill $(cat /run/oom); rm -f /run/oom /var/tmp/earlyoom"
+    ):
+        told = "OOM killers none on spark-1; earlyoom on spark-2"
+        assert f"warning: tiny: unlike hosts, {told}" in site.orch("plan").stdout
+        text = (site.folder / "cluster.yaml").read_text()
+        site.write("cluster.yaml", text.replace("gate: {", f"gate: {{{alike}"))
+        said = refused(site, 4, "the hosts of tiny are not alike", told)
+        assert "gate: {parity: off}" in said.hint
+    site.orch("plan")
 
 
 # --- strangers --------------------------------------------------------------------------------------

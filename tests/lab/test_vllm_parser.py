@@ -15,7 +15,7 @@ import pytest
 from orchestrator.contracts import Rank
 from orchestrator.engines import engine
 from orchestrator.facts.assumed import assumed_world
-from tests.gangs import LAB, SPARKS, cluster_of
+from tests.gangs import LAB, SPARKS, TOWER, cluster_of
 from tests.lab.conftest import Lab
 
 PROGRAM = """
@@ -31,10 +31,20 @@ CASES = {
     "ray": "vl: {profile: lab-vllm, hosts: [spark-1, spark-2], parallel: {tensor: 2}}",
     "native": "vl: {profile: lab-vllm-native, hosts: [spark-1, spark-2], parallel: {tensor: 2}}",
     "data": "vl: {profile: lab-vllm-native, hosts: [spark-1, spark-2], parallel: {data: 2}}",
+    "ray-data": "vl: {profile: lab-vllm, hosts: [spark-1, spark-2], parallel: {data: 2}}",
     "pipeline": "vl: {profile: lab-vllm-native, hosts: [spark-1, spark-2], parallel: {pipeline: 2}}",
     "notes": "vl: {profile: qwen3-vl-235b-awq, hosts: [spark-2, spark-3], parallel: {tensor: 2}}",
     "122b": "vl: {profile: qwen3.5-122b-fp8, hosts: [spark-2, spark-3], parallel: {tensor: 2}}",
     "35b": "vl: {profile: qwen3.5-35b-fp8, hosts: [spark-2], port: 8001}",
+    "bge": "vl: {profile: bge-base, hosts: [spark-2], port: 8001, memory: 3GiB}",
+    "glm": "vl: {profile: glm-4.7-flash-awq, hosts: [tower], gpus: [0, 1], parallel: {tensor: 2}}",
+    "minimax": "vl: {profile: minimax-m2.5, hosts: [tower], parallel: {tensor: 3}}",
+    "coder": "vl: {profile: qwen3-coder-fp8, hosts: [tower], gpus: [0, 1], parallel: {tensor: 2}}",
+    "next": "vl: {profile: qwen3-coder-next, hosts: [tower], parallel: {pipeline: 3}}",
+    "32b": "vl: {profile: qwen3-32b-awq, hosts: [tower], gpus: [0, 1], parallel: {tensor: 2}}",
+    "vl-32b": "vl: {profile: qwen3-vl-32b, hosts: [tower], gpus: [0, 1], parallel: {tensor: 2}}",
+    "8b": "vl: {profile: qwen3-8b, hosts: [tower], gpus: [2]}",
+    "1.7b": "vl: {profile: qwen3-1.7b, hosts: [tower], gpus: [2]}",
     "odd": "vl: {profile: odd, hosts: [spark-1]}",
 }
 ODD = """
@@ -71,7 +81,8 @@ def line(rank: Rank) -> list[str]:
 def parsed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     lines: list[tuple[str, list[str]]] = []
     for name, deployments in CASES.items():
-        inventory = SPARKS if "spark-2" in deployments and "spark-1" not in deployments else LAB
+        on_sparks = "spark-2" in deployments and "spark-1" not in deployments
+        inventory = TOWER if "tower" in deployments else SPARKS if on_sparks else LAB
         cluster = cluster_of(tmp_path_factory.mktemp(name), deployments, inventory, {"odd": ODD})
         ranks = engine("vllm").ranks(cluster, cluster.deployments["vl"], assumed_world(cluster))
         lines += [(name, line(one)) for one in ranks if "vllm serve" in str(one)]
@@ -109,6 +120,10 @@ def test_data_and_pipeline(parsed: dict[str, list[dict[str, Any]]]) -> None:
     head, worker = parsed["data"]
     assert (head["data_parallel_size"], head["data_parallel_size_local"]) == (2, 1)
     assert (worker["data_parallel_start_rank"], worker["headless"]) == (1, True)
+    (ray,) = parsed["ray-data"]
+    assert (ray["data_parallel_size"], ray["data_parallel_size_local"]) == (2, 1)
+    assert ray["data_parallel_backend"] == ray["distributed_executor_backend"] == "ray"
+    assert ray["data_parallel_address"] == "10.20.0.10"
     assert [one["pipeline_parallel_size"] for one in parsed["pipeline"]] == [2, 2]
 
 
@@ -121,6 +136,20 @@ def test_the_profiles_of_the_field_notes(parsed: dict[str, list[dict[str, Any]]]
     assert notes["scheduling_policy"] == "priority"
     assert parsed["122b"][0]["hf_overrides"] == {"text_config": {"rope_theta": 10000000}}
     assert parsed["35b"][0]["port"] == 8001
+
+
+def test_the_other_profiles(parsed: dict[str, list[dict[str, Any]]]) -> None:
+    assert (parsed["bge"][0]["runner"], parsed["bge"][0]["gpu_memory_utilization"]) == (
+        "pooling",
+        0.0246,
+    )
+    assert parsed["glm"][0]["enable_expert_parallel"] is True
+    assert (parsed["glm"][0]["kv_cache_dtype"], parsed["glm"][0]["dtype"]) == ("auto", "half")
+    assert "deep_gemm" in str(parsed["minimax"][0]["moe_backend"])
+    assert parsed["minimax"][0]["load_format"] == "fastsafetensors"
+    assert parsed["coder"][0]["tool_call_parser"] == "qwen3_coder"
+    assert parsed["next"][0]["pipeline_parallel_size"] == 3
+    assert all(parsed[name][0]["tool_call_parser"] == "hermes" for name in ("32b", "8b", "1.7b"))
 
 
 def test_odd_values_arrive_as_they_were_written(parsed: dict[str, list[dict[str, Any]]]) -> None:

@@ -160,6 +160,14 @@ def test_a_fallback_to_tcp_is_refused_where_rdma_is_required(tmp_path: Path) -> 
     assert step.check(site.world) is None
 
 
+def test_replicas_that_say_nothing_to_each_other_move_no_counter(tmp_path: Path) -> None:
+    """They would be taken for a fallback to TCP; experts that are shared do cross the fabric."""
+    apart = VL.replace("GATE", "required").replace("tensor: 2", "data: 2")
+    assert list(counters_steps(Site(tmp_path / "1", apart, SPARKS).cluster, {})) == []
+    experts = apart.replace("gate:", "args: {enable_expert_parallel: true}, gate:")
+    assert len(list(counters_steps(Site(tmp_path / "2", experts, SPARKS).cluster, {}))) == 1
+
+
 def test_what_is_kept_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "moved").write_text(
         "before lo 10\nbefore container:1 0\nafter lo 25\nafter container:1 0\n"

@@ -116,7 +116,7 @@ def test_every_mentioned_command_is_one(
 
 
 @pytest.mark.parametrize(
-    "line", ["verify-rdma", "up --dryrun", "lab pu", "runs show last more", "logs --since"]
+    "line", ["verify-roce", "up --dryrun", "lab pu", "runs show last more", "logs --since"]
 )
 def test_a_wrong_command_would_be_found(line: str, folder: Path) -> None:
     with pytest.raises(click.UsageError):
@@ -179,7 +179,7 @@ def test_the_exit_codes_of_the_readme_are_those() -> None:
 
 def test_every_verb_is_in_the_readme() -> None:
     table = README.split("## Verbs")[1].split("Exit codes:")[0]
-    found = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)))
+    found = re.findall(r"`([\w-]+)`", "".join(re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)))
     assert sorted(found) == sorted(root.list_commands(click.Context(root)))
 
 

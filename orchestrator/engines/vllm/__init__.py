@@ -12,6 +12,7 @@ from orchestrator.engines.vllm.ports import executor
 from orchestrator.engines.vllm.rules import findings
 from orchestrator.engines.vllm.serve import program
 from orchestrator.network.environment import environment_reads
+from orchestrator.ranks.health import with_health
 from orchestrator.ranks.spec import as_gang
 from orchestrator.spec.models import Cluster, Deployment, Finding
 from orchestrator.steps.join import Joined
@@ -29,7 +30,11 @@ class Vllm:
 
     def ranks(self, cluster: Cluster, deployment: Deployment, world: World) -> Sequence[Rank]:
         how = ray if executor(deployment) == "ray" else plain
-        return as_gang(how.ranks(cluster, deployment, world))
+        python = program(deployment.profile, "python3")[0]
+        return as_gang(
+            with_health(cluster, deployment, one, python)
+            for one in how.ranks(cluster, deployment, world)
+        )
 
     def reads(self, cluster: Cluster, deployment: Deployment) -> frozenset[tuple[str, Query[Any]]]:
         return environment_reads(cluster, deployment)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.contracts import Rank, World
+from orchestrator.engines.vllm import data
 from orchestrator.engines.vllm.ports import listening, master_port
 from orchestrator.engines.vllm.serve import program, serve, timeouts
 from orchestrator.ranks.build import RESTART, api_key, environment, member_addresses, rank
@@ -21,7 +22,7 @@ def _multi_node(
     headless = ("--headless",) if index else ()
     sizes = deployment.parallel
     if sizes.data > 1:
-        local = sizes.data // len(deployment.hosts)
+        local = data.local(deployment)
         words = ["--data-parallel-size", str(sizes.data), "--data-parallel-size-local", str(local)]
         words += ["--data-parallel-address", addresses[0], "--data-parallel-rpc-port", port]
         if index:
@@ -38,10 +39,10 @@ def _own(
     if len(deployment.hosts) > 1:
         return _multi_node(cluster, deployment, index, addresses)
     sizes = deployment.parallel
-    data = ("--data-parallel-size", str(sizes.data)) if sizes.data > 1 else ()
+    copies = ("--data-parallel-size", str(sizes.data)) if sizes.data > 1 else ()
     world = sizes.tensor * sizes.pipeline
     said = deployment.profile.executor == "mp" and world > 1
-    return (*data, "--distributed-executor-backend", "mp") if said else data
+    return (*copies, "--distributed-executor-backend", "mp") if said else copies
 
 
 def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank, ...]:
@@ -54,7 +55,9 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
         own = dict(timeouts(deployment.profile))
         if several:
             own["VLLM_HOST_IP"] = addresses[index]
-        line = serve(deployment, _own(cluster, deployment, index, addresses), api=index == 0)
+        line = serve(
+            cluster, deployment, _own(cluster, deployment, index, addresses), api=index == 0
+        )
         made.append(
             rank(
                 cluster,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.contracts import Rank, World
+from orchestrator.engines.vllm import data
 from orchestrator.engines.vllm.ports import listening, ray_ports
 from orchestrator.engines.vllm.serve import program, serve, start_seconds, timeouts
 from orchestrator.flags import flags
@@ -25,6 +26,7 @@ from orchestrator.spec.models import Cluster, Deployment
 
 GANG_PROGRAM = f"{FOLDER}/gang.py"
 POLL_S = 1
+BACKEND = ("--distributed-executor-backend", "ray")
 
 
 def options(given: Mapping[str, Any]) -> Iterator[str]:
@@ -108,7 +110,9 @@ def _script(
         ready=READY,
         gang_program=GANG_PROGRAM,
         expect=list(_expected(cluster, deployment, addresses)),
-        serve=list(serve(deployment, ("--distributed-executor-backend", "ray"))),
+        serve=list(
+            serve(cluster, deployment, (*BACKEND, *data.over_ray(deployment, addresses[0])))
+        ),
         per_host=json.dumps(list(per_host)),
         **values,
     )
@@ -129,6 +133,7 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
             ports = ray_ports(cluster, deployment)
             own["RAY_ADDRESS"] = f"{addresses[0]}:{ports['port']}"
             own |= {name: str(ports[name]) for name in flags("ray")["variables"]}
+            own |= data.environment(deployment)
         bare.append(
             rank(
                 cluster,

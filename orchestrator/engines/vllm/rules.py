@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.engines.vllm import data
 from orchestrator.engines.vllm.ports import executor, ray_ports
+from orchestrator.engines.vllm.serve import UTILIZATION
 from orchestrator.flags import flags
+from orchestrator.ranks.arguments import name_of
 from orchestrator.ranks.build import gpu_count
 from orchestrator.ranks.rules import common_findings, owned, said
+from orchestrator.spec.gpus import share
 from orchestrator.spec.models import Cluster, Deployment, Finding
 
 
 def findings(cluster: Cluster, deployment: Deployment) -> tuple[Finding, ...]:
-    rules = (common_findings, _sizes, _heads, _executor, _ports)
+    rules = (common_findings, _sizes, data.findings, _heads, _memory, _executor, _ports)
     found = [one for rule in rules for one in rule(cluster, deployment)]
     return (*found, *owned(deployment, "vllm"))
 
@@ -53,28 +57,28 @@ def _heads(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
         )
 
 
-def _executor(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
-    kind, several = executor(deployment), len(deployment.hosts) > 1
-    sizes = deployment.parallel
-    if kind == "mp" and several:
-        yield said(deployment, "profile", "executor mp is for one host", "executor: ray, or native")
-    if kind == "ray" and sizes.data > 1:
-        yield said(
-            deployment, "parallel.data", "data parallel over Ray is not there", "executor: native"
-        )
-    if kind == "native" and several:
-        yield from _native(cluster, deployment)
-
-
-def _native(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
-    sizes = deployment.parallel
-    if sizes.data > 1 and sizes.data % len(deployment.hosts):
+def _memory(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    """vLLM takes a share of a GPU, so bytes are only of use where its size is known."""
+    given = {name_of(key) for key in deployment.profile.args}
+    told = given & {UTILIZATION, "kv-cache-memory-bytes"}
+    if deployment.memory_bytes is not None and share(cluster, deployment) is None and not told:
         yield said(
             deployment,
-            "parallel.data",
-            f"{sizes.data} replicas can't be spread evenly over {len(deployment.hosts)} hosts",
-            "tensor and pipeline parallel stay inside a host when data is above 1",
+            "memory",
+            f"how much memory the GPUs of {', '.join(deployment.hosts)} have is not known",
+            "say it in the inventory: gpus: [{index: 0, memory: 24GiB}]",
         )
+
+
+def _executor(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    kind, several = executor(deployment), len(deployment.hosts) > 1
+    if kind == "mp" and several:
+        yield said(deployment, "profile", "executor mp is for one host", "executor: ray, or native")
+    if kind == "native" and several:
+        yield from _native(deployment)
+
+
+def _native(deployment: Deployment) -> Iterator[Finding]:
     if deployment.supervision == "entrypoint":
         yield said(
             deployment,

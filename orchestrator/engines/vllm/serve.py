@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from orchestrator.flags import flags
 from orchestrator.ranks.arguments import name_of, words
-from orchestrator.spec.models import Deployment, Profile
+from orchestrator.ranks.tasks import task_words
+from orchestrator.spec.gpus import share
+from orchestrator.spec.models import Cluster, Deployment, Profile
 from orchestrator.spec.units import parse_duration
 
+UTILIZATION = "gpu-memory-utilization"
 TAG_VERSION = re.compile(r":v?(\d+)\.(\d+)(?:\.\d+)*(?:[-+_].*)?\Z")
 
 
@@ -22,7 +27,11 @@ def bind(deployment: Deployment) -> str:
 
 
 def version(profile: Profile) -> tuple[int, int] | None:
-    """vLLM's version where the image's tag is one (vllm/vllm-openai:v0.27.1); NGC's dates are not."""
+    """vLLM's version where the image's tag is one (vllm/vllm-openai:v0.27.1), or flags/ knows the image's."""
+    known = flags("vllm")["images"].get(profile.image)
+    if known is not None:
+        major, minor = known.split(".")
+        return int(major), int(minor)
     if profile.image is None or profile.image.startswith("nvcr.io/"):
         return None
     found = TAG_VERSION.search(profile.image)
@@ -45,7 +54,9 @@ def timeouts(profile: Profile) -> dict[str, str]:
     return {"VLLM_ENGINE_READY_TIMEOUT_S": str(start_seconds(profile))}
 
 
-def serve(deployment: Deployment, own: tuple[str, ...], *, api: bool = True) -> tuple[str, ...]:
+def serve(
+    cluster: Cluster, deployment: Deployment, own: tuple[str, ...], *, api: bool = True
+) -> tuple[str, ...]:
     """`vllm serve MODEL`, what orch sets, then the user's arguments in their order."""
     profile = deployment.profile
     line = [*program(profile, "vllm"), "serve", profile.model]
@@ -58,7 +69,20 @@ def serve(deployment: Deployment, own: tuple[str, ...], *, api: bool = True) -> 
     if sizes.pipeline > 1:
         line += ["--pipeline-parallel-size", str(sizes.pipeline)]
     line += _distributed_timeout(deployment)
-    return (*line, *own, *words("vllm", profile.args))
+    line += task_words(profile, version(profile))
+    skip = () if api else flags("vllm")["head_only"]
+    args = arguments(cluster, deployment)
+    kept = {key: value for key, value in args.items() if name_of(key) not in skip}
+    return (*line, *own, *words("vllm", kept))
+
+
+def arguments(cluster: Cluster, deployment: Deployment) -> Mapping[str, Any]:
+    """The profile's; `memory:` of the deployment as the share that vLLM understands."""
+    args, part = deployment.profile.args, share(cluster, deployment)
+    if part is None or "kv-cache-memory-bytes" in {name_of(key) for key in args}:
+        return args
+    kept = {key: value for key, value in args.items() if name_of(key) != UTILIZATION}
+    return {**kept, UTILIZATION: part}
 
 
 def _distributed_timeout(deployment: Deployment) -> list[str]:

@@ -126,6 +126,39 @@ def test_data_parallel_over_hosts(tmp_path: Path) -> None:
     )
 
 
+def test_what_a_headless_rank_refuses_is_the_heads_alone(tmp_path: Path) -> None:
+    line = "m: {profile: p, hosts: [spark-1, spark-2], parallel: {data: 2}, port: 8000}"
+    own = BASE + "    executor: native\n    args: {api_server_count: 1, max-num-seqs: 4}\n"
+    head, worker = ranks(cluster_of(tmp_path, line, LAB, {"p": own}))
+    assert " ".join(head.argv).endswith("--api_server_count 1 --max-num-seqs 4")
+    assert " ".join(worker.argv).endswith("--headless --max-num-seqs 4")
+
+
+def test_data_parallel_over_ray_is_one_line_on_the_head(tmp_path: Path) -> None:
+    """Ray places the replicas: the workers are nodes as ever."""
+    line = "m: {profile: p, hosts: [spark-1, spark-2], parallel: {data: 2}, port: 8000}"
+    head, worker = ranks(cluster_of(tmp_path, line, LAB, {"p": BASE + "    executor: ray\n"}))
+    text = head.files["/orch/entry.sh"]
+    assert (
+        "--distributed-executor-backend ray --data-parallel-backend ray --data-parallel-size 2"
+        " --data-parallel-size-local 1 --data-parallel-address 10.20.0.10"
+    ) in text
+    assert "vllm serve" not in worker.files["/orch/entry.sh"]
+    assert head.env["VLLM_RAY_DP_PACK_STRATEGY"] == "strict"
+    assert head.ports - {8000} == worker.ports | {6379, 6406, 6407}  # no port of its own
+
+
+def test_replicas_over_several_hosts_each(tmp_path: Path) -> None:
+    line = "m: {profile: p, hosts: [a, b, c, d], parallel: {data: 2, tensor: 2}, port: 8000}"
+    cluster = cluster_of(tmp_path, line, FOUR, {"p": BASE + "    executor: ray\n"})
+    assert findings(cluster) == []
+    head = ranks(cluster)[0]
+    assert head.env["VLLM_RAY_DP_PACK_STRATEGY"] == "span"
+    text = head.files["/orch/entry.sh"]
+    assert "--data-parallel-size 2 --data-parallel-address 10.77.0.1" in text
+    assert "--data-parallel-size-local" not in text
+
+
 def test_the_head_of_a_ray_gang(tmp_path: Path) -> None:
     cluster = cluster_of(
         tmp_path,
@@ -133,7 +166,7 @@ def test_the_head_of_a_ray_gang(tmp_path: Path) -> None:
     )
     head, worker = ranks(cluster)
     assert (head.entrypoint, head.argv) == ("sh", ("/orch/entry.sh",))
-    assert set(head.files) == {"/orch/entry.sh", "/orch/gang.py"}
+    assert set(head.files) == {"/orch/entry.sh", "/orch/gang.py", "/orch/health.sh"}
     assert set(worker.files) == {"/orch/entry.sh"}
     text = head.files["/orch/entry.sh"]
     assert (
@@ -246,6 +279,11 @@ def test_a_change_of_one_rank_changes_all(tmp_path: Path) -> None:
     assert one == ranks(cluster_of(tmp_path / "3", line, LAB, {"p": BASE}))
 
 
+FOUR = """
+    version: 1
+    hosts: {a: {kind: lab, address: 10.77.0.1}, b: {kind: lab, address: 10.77.0.2},
+            c: {kind: lab, address: 10.77.0.3}, d: {kind: lab, address: 10.77.0.4}}
+"""
 REFUSED: list[tuple[str, str, str, str]] = [
     (LAB, "hosts: [spark-1, spark-2], parallel: {tensor: 4}", "", "needs 4 GPUs, spark-1, spark-2 have 2"),
     (LAB, "hosts: [spark-1, spark-2]", "", "would leave 1 of 2 hosts without work"),
@@ -254,7 +292,14 @@ REFUSED: list[tuple[str, str, str, str]] = [
      "64 attention heads can't be divided by 3 (2 can; or parallel.pipeline: 3)"),
     (LAB, "hosts: [spark-1]", "args: {tensor_parallel_size: 2}", "orch sets tensor_parallel_size itself"),
     (LAB, "hosts: [spark-1]", "args: {port: 1}", "orch sets port itself (say it with `port:`)"),
-    (LAB, "hosts: [spark-1, spark-2], parallel: {data: 2}", "executor: ray", "over Ray is not there"),
+    (SPARKS, "hosts: [spark-1, spark-2, spark-3], parallel: {data: 2, tensor: 2}", "executor: ray",
+     "2 replicas can't be spread evenly over 3 hosts"),
+    (FOUR, "hosts: [a, b, c, d], parallel: {data: 2, tensor: 2}", "executor: native",
+     "a replica over 2 hosts takes Ray"),
+    (FOUR, "hosts: [a, b, c, d], parallel: {data: 2, tensor: 3}", "executor: ray", "3 do not make 2 times 1"),
+    (TOWER, "hosts: [tower, bare], parallel: {data: 2, tensor: 3}", "executor: native",
+     "1 of 2 replicas with 3 GPUs each are for bare, which has 2"),
+    (LAB, "hosts: [spark-1]", "args: {data-parallel-backend: ray}", "say it with `executor:`"),
     (LAB, "hosts: [spark-1, spark-2], parallel: {tensor: 2}, supervision: entrypoint", "executor: native",
      "can't take one rank back"),
     (LAB, "hosts: [spark-1, spark-2], parallel: {tensor: 2}, port: 6400", "executor: ray",
@@ -263,7 +308,7 @@ REFUSED: list[tuple[str, str, str, str]] = [
      "port 10500 of m is one of the Ray ports"),
     (LAB, "hosts: [spark-1]", "mounts: [{from: ./x, to: /x}]", "add sync: true"),
     (LAB, "hosts: [spark-1]", "mounts: [{from: '/a:b', to: /x}]", "can't be mounted"),
-    (LAB, "hosts: [spark-1]", "build: {dockerfile: Dockerfile}", "`build:` is not there yet"),
+    (LAB, "hosts: [spark-1]", "build: {dockerfile: Dockerfile}", "there is no Dockerfile at"),
     (TOWER, "hosts: [tower, bare], parallel: {tensor: 5}", "executor: native", "can't be spread evenly over 2 hosts"),
 ]  # fmt: skip
 
@@ -286,6 +331,7 @@ def test_refused_before_a_host_is_asked(
 @pytest.mark.parametrize("where", [
     "hosts: [spark-1, spark-2], parallel: {tensor: 2}",
     "hosts: [spark-1, spark-2], parallel: {pipeline: 2}",
+    "hosts: [spark-1, spark-2], parallel: {data: 2}",
     "hosts: [spark-1]",
 ])  # fmt: skip
 def test_what_is_right_has_no_findings(tmp_path: Path, where: str) -> None:

@@ -458,6 +458,8 @@ SAMPLES: list[tuple[Query[Any], Mapping[str, Result]]] = [
         facts.ReadPath("/m"),
         {"path": result(f"path /m\nis folder\ntree {'a' * 64}  -\nsums 2 10 0\nend\n")},
     ),
+    (facts.ReadDriver(), {"driver": result("driver 580.142\nend\n")}),
+    (facts.ReadSources(("/a", "~/b")), {"sources": result("0 there\n1 hidden\nend\n")}),
     (
         facts.ReadLimits(),
         {"limits": result("files 1024\nlocked 8192\ncaps 000001ffffffffff\nend\n")},

@@ -29,20 +29,27 @@ EVERY: list[Query[Any]] = [
     facts.ReadContainers("docker", "duo"),
     facts.ReadContainers("podman"),
     facts.ReadDisk("~/models"),
+    facts.ReadDriver(),
     facts.ReadFile("/etc/hostname"),
     facts.ReadGpus(),
     facts.ReadImage("docker", "vllm/vllm-openai:v0.11.0"),
+    facts.ReadIpSettings(),
     facts.ReadLimits(),
     facts.ReadListening(),
+    facts.ReadLldp(),
     facts.ReadMemory(),
+    facts.ReadNeighbours(("lo",)),
     facts.ReadNetplan(),
     facts.ReadNetwork(),
     facts.ReadOomKillers(),
     facts.ReadPackages(("rsync", "rdma-core")),
     facts.ReadPath("/etc/ssl"),
+    facts.ReadPcie(),
     facts.ReadPrivilege(),
     facts.ReadProfiles(),
     facts.ReadRdma(),
+    facts.ReadRdmaCounters(),
+    facts.ReadSources(("/etc", "~/no such", "$(true)")),
     facts.ReadTools(("sh", "no-such-tool")),
 ]
 
@@ -193,6 +200,15 @@ def test_a_file_comes_back_whole_or_not_at_all(shell: str, tmp_path: Path) -> No
     assert ask(facts.ReadFile(str(tmp_path / "none" / "x")), shell) is None
     with pytest.raises(Unknown, match="is not a file"):
         ask(facts.ReadFile(str(tmp_path)), shell)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_mount_sources_are_there_or_not(shell: str, tmp_path: Path) -> None:
+    (tmp_path / "it's $(here)").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    paths = ("~/it's $(here)", "~", "~/nowhere", f"{tmp_path}/a/b")
+    found = ask(facts.ReadSources(paths), shell, {"HOME": str(tmp_path)})
+    assert found == dict(zip(paths, ("there", "there", "absent", "absent"), strict=True))
 
 
 @pytest.mark.parametrize("shell", SHELLS)

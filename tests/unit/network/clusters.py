@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,24 @@ SPARK = Kind(
         }
     ),
     rank_env_ring=_sourced({"NCCL_IB_SUBNET_AWARE_ROUTING": "1", "NCCL_IB_MERGE_NICS": "0"}),
+    rank_env_wide_ring=_sourced({"NCCL_ALGO": "Ring"}),
+    expect_host_gbps=180,
 )
 PLAIN = Kind(
     version=1,
     name="gpu-host",
     ports={"p0": PortSpec(halves=(Half(netdev="ens1f0np0", rdma="mlx5_0"),), gbps=100)},
     mtu=1500,
+)
+
+
+TRIPLE = PLAIN.model_copy(  # three ports of one function, as a full mesh of four needs
+    update={
+        "ports": {
+            f"p{n}": PortSpec(halves=(Half(netdev=f"ens{n}np0", rdma=f"mlx5_{n}"),), gbps=100)
+            for n in range(3)
+        }
+    }
 )
 
 
@@ -77,6 +90,7 @@ def host(name: str, *, kind: Kind = SPARK, address: str = "", **more: Any) -> Ho
         "ports": kind.ports,
         "management": kind.management,
         "prepare": Prepare(),
+        "expect": kind.expect,
         "install_packages": False,
         "env": {},
     }
@@ -138,3 +152,12 @@ def ring(count: int) -> list[Link]:
 
 def names(count: int) -> list[str]:
     return [f"spark-{i + 1}" for i in range(count)]
+
+
+def mesh_of_four() -> Cluster:
+    """Four hosts of three ports, each cabled to each."""
+    made = [host(f"box-{i}", kind=TRIPLE) for i in range(4)]
+    free = {one.name: iter(one.ports) for one in made}
+    pairs = combinations([one.name for one in made], 2)
+    links = [cable(f"{a}.{next(free[a])}", f"{b}.{next(free[b])}") for a, b in pairs]
+    return cluster(made, *links)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,21 @@ from orchestrator.run.converge import Toolbox, converge, exit_code, hosts_to_hol
 from orchestrator.run.executor import Clock, Executor, Outcome
 from orchestrator.run.world import Reads
 from orchestrator.script import Script
-from tests.unit.toy import Get, ToyHosts, set_step
+from tests.unit.toy import Get, Set, ToyHosts, set_step
+
+
+class Remarking(Set):
+    """Passes, with a word."""
+
+    def remarks(self, world: World) -> Sequence[str]:
+        return ("odd",)
+
+
+class Failing(Set):
+    """Applied in vain, and tells what was said."""
+
+    def check(self, world: World) -> Change | None:
+        return Change("builds it", log="Step 2/2\nno such file")
 
 
 def run(hosts: ToyHosts, *steps: Step, clock: Clock | None = None) -> Outcome:
@@ -44,6 +58,22 @@ def test_second_run_changes_nothing_and_reads_once() -> None:
     assert hosts.applied == []
     assert len(hosts.reads) == 1
     assert set(outcome.states.values()) == {"unchanged"}
+
+
+def test_what_a_gate_remarks_is_a_warning_of_the_run_and_of_the_plan() -> None:
+    hosts = ToyHosts({"a": {"g": 1}})
+    gate = Remarking(id="a/g", host="a", role="gate", key="g", reads=frozenset({("a", Get("g"))}))
+    assert survey(ordered([gate]), hosts.world()).remarks == ("odd",)
+    assert run(hosts, gate).states == {"a/g": "unchanged"}
+    notes = [one for one in hosts.events if one.kind == "note"]
+    assert [(one.text, one.data["severity"]) for one in notes] == [("odd", "warning")]
+
+
+def test_what_failed_shows_its_last_lines() -> None:
+    hosts = ToyHosts({"a": {}})
+    step = Failing(id="a/g", host="a", key="g", reads=frozenset({("a", Get("g"))}))
+    error = run(hosts, step).errors["a/g"]
+    assert error.message.endswith("applied: builds it\n    Step 2/2\n    no such file")
 
 
 def test_failure_on_one_host_leaves_the_other_alone() -> None:
@@ -276,3 +306,12 @@ def test_who_goes_after_another_does_not_need_it() -> None:
 
 def test_nothing_done_and_nothing_wrong_is_no_success() -> None:
     assert exit_code(Outcome(states={"a/x": "skipped"})) != 0
+
+
+def test_a_turn_waits_for_the_end_and_goes_on_whatever_came_of_it() -> None:
+    hosts = ToyHosts({"a": {}, "b": {}}, broken={"a/x": Failed("no")})
+    follower = set_step("b", "y", turns=frozenset({"a/x"}))
+    behind = set_step("b", "z", turns=frozenset({"b/y"}))
+    outcome = run(hosts, behind, follower, set_step("a", "x"))
+    assert outcome.states == {"a/x": "failed", "b/y": "changed", "b/z": "changed"}
+    assert hosts.applied == ["b/y", "b/z"]

@@ -105,11 +105,12 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
         ],
     ),
     (
-        {"health": "curl -fsS http://localhost:8000/health || exit 1"},
+        {"health": "sh /orch/health.sh a b", "health_start_s": 60},
         [
             *HOST_IPC,
-            *("--health-cmd", "curl -fsS http://localhost:8000/health || exit 1"),
-            *("--health-interval", "30s", "--health-timeout", "10s", "--health-retries", "3"),
+            *("--health-cmd", "sh /orch/health.sh a b"),
+            *("--health-interval", "15s", "--health-timeout", "10s", "--health-retries", "3"),
+            *("--health-start-period", "60s"),
         ],
     ),
 ]

@@ -186,7 +186,8 @@ def test_secrets_that_are_not_set(site: Site, monkeypatch: pytest.MonkeyPatch) -
     )
     loaded = load(site.root / "cluster.yaml")
     assert loaded.errors == ()
-    assert len(loaded.warnings) == 2
+    told = {one.path for one in loaded.warnings}
+    assert told >= {"secrets.T", "api_key"}
     found = site.errors(purpose="up")
     assert found[0] == (
         "profiles/big.yaml:5:11: error: secrets.T: the environment variable 'ORCH_TEST_TOKEN' "
@@ -201,12 +202,10 @@ def test_secrets_that_are_not_set(site: Site, monkeypatch: pytest.MonkeyPatch) -
 def test_local_files_that_are_not_there(site: Site) -> None:
     site.edit(
         "profiles/big.yaml", "image: image:1",
-        "build: {dockerfile: Dockerfile}\nmounts: [{from: ./a.py, to: /a, sync: true}, {from: /b, to: /b}]",
+        "image: i\nmounts: [{from: ./a.py, to: /a, sync: true}, {from: /b, to: /b}]",
     )  # fmt: skip
-    found = site.errors(purpose="up")
-    assert len(found) == 2
-    assert "profiles/big.yaml:4:21: error: build.dockerfile: there is nothing at" in found[0]
-    assert "profiles/big.yaml:5:17: error: mounts.0.from: there is nothing at" in found[1]
+    (found,) = site.errors(purpose="up")
+    assert "profiles/big.yaml:5:17: error: mounts.0.from: there is nothing at" in found
     assert site.load().deployments
 
 

@@ -11,7 +11,6 @@ DESIGN = Path(__file__).parents[3] / "examples/design/cluster.yaml"
 
 def test_each_such_key_is_a_warning_where_it_stands() -> None:
     sets = [
-        "vl.gate.parity=required",
         "vl.supervision=watch",
         "profiles.vllm-spark.patches={config.json: {a: 1}}",
         "profiles.vllm-spark.venv=cu13/.venv",
@@ -22,7 +21,7 @@ def test_each_such_key_is_a_warning_where_it_stands() -> None:
     found = [one for one in loaded.findings if "not acted on" in one.message]
     told = {one.message.split("`")[1] for one in found}
     assert told >= {
-        "notify", "tunnels", "gate.parity", "supervision: watch", "patches", "venv", "cuda_home",
+        "notify", "tunnels", "supervision: watch", "patches", "venv", "cuda_home",
     }  # fmt: skip
     assert all(one.line for one in found if one.path.startswith(("notify", "tunnels", "deploy")))
 
