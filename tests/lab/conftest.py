@@ -146,26 +146,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield up
 
 
-@pytest.fixture(scope="session")
-def vms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vms]:
-    """Two virtual machines with Soft-RoCE, a cable between their p1: the hosts for real verbs.
-
-    Their rails carry nothing: a file that uses them overrides `rails_as_they_come` with one of `vms`.
-    """
-    folder = tmp_path_factory.mktemp("vms")
-    with running_vms(folder, f"v{os.getpid()}", ("spark-1", "spark-2"), "pair") as up:
-        yield up
-
-
-@pytest.fixture(scope="session")
-def vm_ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vms]:
-    """Three of them in a ring: p0 to the next one's p1."""
-    folder = tmp_path_factory.mktemp("ring")
-    hosts = ("spark-1", "spark-2", "spark-3")
-    with running_vms(folder, f"w{os.getpid()}", hosts, "ring") as up:
-        yield up
-
-
 @pytest.fixture(scope="module", autouse=True)
 def rails_as_they_come(lab: Lab) -> None:
     """What one file's tests had `orch up` write of the network is not there for the next."""

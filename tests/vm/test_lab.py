@@ -45,11 +45,6 @@ ROW = re.compile(r"^ *65536 +(\d+) +[\d.]+ +([\d.]+) +[\d.]+", re.MULTILINE)
 CLOCK_SECONDS = 2.0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def rails_as_they_come(vms: Vms) -> None:
-    vms.forget_network()
-
-
 @pytest.fixture(scope="module")
 def cluster(vms: Vms) -> Cluster:
     return load_inventory(vms.inventory)

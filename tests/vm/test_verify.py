@@ -24,11 +24,6 @@ CLUSTER = "version: 1\nname: verbs\ninventory: inventory.yaml\n"
 SECONDS = 900.0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def rails_as_they_come(vms: Vms) -> None:
-    vms.forget_network()
-
-
 @pytest.fixture(scope="module")
 def site(vms: Vms, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """The machines with their network as the inventory wants it."""
