@@ -73,7 +73,7 @@ ABSENT = (
 
 
 # What makes the same question another one for each gang: its name, its rank's number, a digest of both.
-NAMED = re.compile(r"\bm\d+\b(\\?-\d+)?|\b[0-9a-f]{12}\b")
+NAMED = re.compile(r"\bm\d+\b(\\?-\d+)?|\b[0-9a-f]{12}([0-9a-f]{4})?\b")
 
 
 class OneMachine:
