@@ -215,7 +215,9 @@ useradd --create-home --shell /bin/bash {groups} guest
 install -d -m 700 -o guest -g guest /home/guest/.ssh
 install -m 600 -o guest -g guest /home/orch/.ssh/authorized_keys /home/guest/.ssh/
 """
-GONE = "pkill -KILL -u guest; userdel --remove guest 2>/dev/null; true"
+GONE = """systemctl stop "user@$(id -u guest).service" 2>/dev/null
+pkill -KILL -u guest; userdel --remove guest 2>/dev/null
+systemctl reset-failed; true"""
 
 
 def test_a_user_without_sudo(site: Site, hosts: Hosts) -> None:
