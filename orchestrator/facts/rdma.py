@@ -25,8 +25,8 @@ from orchestrator.facts.probe import (
 )
 from orchestrator.script import Result, Script, seq, sh
 
-# mlx5 has 256 GIDs a port and rxe 1024, nearly all zero: one grep finds the few that are set. The kernel fills the table
-# from the front, so rxe's last three quarters are not read: each file is a question to the driver.
+# mlx5 has 256 GIDs a port and rxe 1024, nearly all zero: one grep finds the few that are set. The kernel fills
+# the table from the front, so rxe's last three quarters are not read: each file is a question to the driver.
 SYSFS = sh(
     """echo @sysfs
 for port in /sys/class/infiniband/*/ports/*; do

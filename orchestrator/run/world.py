@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -31,12 +32,18 @@ class HostAnswers:
 
 
 class LiveWorld(Mapping[str, Facts]):
-    """The newest answer of every (host, query); `read` asks, `get` never does."""
+    """The newest answer of every (host, query); `read` asks, `get` never does.
+
+    Newest is what was asked last: an answer that took its time never takes the place of one that was asked
+    for after it, or that came with an apply.
+    """
 
     def __init__(self, hosts: Iterable[str], reader: Reader) -> None:
         self._hosts = {name: HostAnswers(name) for name in hosts}
         self._reader = reader
         self._lock = threading.Lock()
+        self._ticks = itertools.count(1)
+        self._asked: dict[tuple[str, Query[Any]], int] = {}
 
     def __getitem__(self, host: str) -> Facts:
         return self._hosts[host]
@@ -50,12 +57,18 @@ class LiveWorld(Mapping[str, Facts]):
     def read(self, wanted: Reads) -> None:
         """Ask the hosts anew, all at once."""
         if wanted:
-            self.take(wanted, self._reader(wanted))
+            asked = next(self._ticks)
+            self._keep(wanted, self._reader(wanted), asked)
 
     def take(self, wanted: Reads, answers: World) -> None:
-        """Keep answers that came some other way (with an apply, in the same round trip)."""
+        """Keep answers that came some other way (with an apply, in the same round trip): they are of just now."""
+        self._keep(wanted, answers, next(self._ticks))
+
+    def _keep(self, wanted: Reads, answers: World, asked: int) -> None:
         with self._lock:
             for host, query in wanted:
+                if self._asked.get((host, query), 0) > asked:
+                    continue
                 try:
                     value = answers[host].get(query)
                 except NotRead:
@@ -63,6 +76,7 @@ class LiveWorld(Mapping[str, Facts]):
                 except OrchError as error:
                     value = error
                 self._hosts[host].answers[query] = value
+                self._asked[host, query] = asked
 
     def known(self, wanted: Reads) -> bool:
         return all(query in self._hosts[host].answers for host, query in wanted)
