@@ -93,15 +93,9 @@ def _driven(
     if settled(decision):
         bus.run_done(0, text="nothing to do", served=served(site.cluster, steps, None, world))
         return 0
-    tools = Toolbox(
-        world=world,
-        apply=HostApplier(site.hosts, world, bus, cancel),
-        bus=bus,
-        leases=host_leases(site.hosts, site.held, world, bus, cancel),
-        cancel=cancel,
-        aftermath=lambda outcome, tools: clean_up(
-            site.cluster, steps, outcome, tools, site.hosts, site.redact
-        ),
+    tools = toolbox(site, world, bus, cancel)
+    tools.aftermath = lambda outcome, tools: clean_up(
+        site.cluster, steps, outcome, tools, site.hosts, site.redact
     )
     outcome, found = converge(
         steps, decision, tools, lambda again: bus.planned(again.plan, again.problems)
@@ -116,6 +110,17 @@ def _driven(
         then=_then(playbook, code),
     )
     return code
+
+
+def toolbox(site: Site, world: LiveWorld, bus: Bus, cancel: threading.Event) -> Toolbox:
+    """What a run on the site's hosts needs."""
+    return Toolbox(
+        world=world,
+        apply=HostApplier(site.hosts, world, bus, cancel),
+        bus=bus,
+        leases=host_leases(site.hosts, site.held, world, bus, cancel),
+        cancel=cancel,
+    )
 
 
 def _then(playbook: str, code: int) -> list[str]:

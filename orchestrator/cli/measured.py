@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.cli.drive import interruptible
+from orchestrator.cli.drive import interruptible, toolbox
 from orchestrator.cli.options import Site
 from orchestrator.cli.playbooks import cluster_playbook, with_options
 from orchestrator.contracts import Step
@@ -16,12 +16,12 @@ from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.build import build
 from orchestrator.rdma.answers import FabricVerdict
 from orchestrator.rdma.words import headline
-from orchestrator.run.converge import Toolbox, converge, survey, worst
+from orchestrator.run.converge import converge, survey, worst
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Outcome
 from orchestrator.run.fabric import Fabrics
 from orchestrator.run.observers import open_bus
-from orchestrator.run.session import HostApplier, host_leases, host_reader
+from orchestrator.run.session import host_reader
 from orchestrator.run.world import LiveWorld
 from orchestrator.steps.measure import Wanted
 
@@ -58,13 +58,7 @@ def _measured(
     world = LiveWorld(site.cluster.hosts, host_reader(site.hosts))
     decision = survey(steps, world)
     bus.planned(decision.plan, decision.problems)
-    tools = Toolbox(
-        world=world,
-        apply=HostApplier(site.hosts, world, bus, cancel),
-        bus=bus,
-        leases=host_leases(site.hosts, site.held, world, bus, cancel),
-        cancel=cancel,
-    )
+    tools = toolbox(site, world, bus, cancel)
     outcome, _ = converge(
         steps, decision, tools, lambda again: bus.planned(again.plan, again.problems)
     )

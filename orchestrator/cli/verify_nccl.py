@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.drive import interruptible
+from orchestrator.cli.drive import interruptible, toolbox
 from orchestrator.cli.options import Site
 from orchestrator.cli.playbooks import cluster_playbook, with_options
 from orchestrator.errors import FilesWrong, OrchError
@@ -18,9 +18,9 @@ from orchestrator.hosts.pool import run_all
 from orchestrator.plan.build import build
 from orchestrator.rdma.answers import Said
 from orchestrator.rdma.nccl import Busbw, measured
-from orchestrator.run.converge import Toolbox, converge, exit_code, survey
+from orchestrator.run.converge import converge, exit_code, survey
 from orchestrator.run.observers import open_bus
-from orchestrator.run.session import HostApplier, host_leases, host_reader
+from orchestrator.run.session import host_reader
 from orchestrator.run.world import LiveWorld
 from orchestrator.runtimes import runtime
 from orchestrator.script import Command, Script
@@ -52,13 +52,7 @@ def nccl(site: Site) -> int:
         try:
             decision = survey(steps, world)
             bus.planned(decision.plan, decision.problems)
-            tools = Toolbox(
-                world=world,
-                apply=HostApplier(site.hosts, world, bus, cancel),
-                bus=bus,
-                leases=host_leases(site.hosts, site.held, world, bus, cancel),
-                cancel=cancel,
-            )
+            tools = toolbox(site, world, bus, cancel)
             outcome, _ = converge(steps, decision, tools, lambda again: None)
         except OrchError as error:
             bus.run_done(error.exit_code, text=str(error), hint=error.hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.probe import json_of, reading, text_of, whole
@@ -30,6 +30,34 @@ class Answer:
         return self.tokens == 0 and self.status in (400, 401, 403, 404, 405, 422, 501)
 
 
+class ToApi(Protocol):
+    """A question to an engine's API. `key`: the name of the secret that is the API key; "": it has none."""
+
+    @property
+    def port(self) -> int: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def timeout(self) -> float: ...
+
+
+def post(to: ToApi, path: str, body: Mapping[str, Any]) -> Request:
+    """JSON to a path of the API."""
+    headers = [("Content-Type", "application/json")]
+    if to.key:
+        headers.append(("Authorization", f"Bearer {secret_mark(to.key)}"))
+    return Request(
+        to.port,
+        path,
+        body=json.dumps(body).encode(),
+        address=to.address,
+        headers=tuple(headers),
+        timeout=to.timeout,
+    )
+
+
 @dataclass(frozen=True)
 class Completion:
     """One small streamed chat completion. `key`: the name of the secret that is the API key."""
@@ -51,17 +79,7 @@ class Completion:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        headers = [("Content-Type", "application/json")]
-        if self.key:
-            headers.append(("Authorization", f"Bearer {secret_mark(self.key)}"))
-        return Request(
-            self.port,
-            "/v1/chat/completions",
-            body=json.dumps(body).encode(),
-            address=self.address,
-            headers=tuple(headers),
-            timeout=self.timeout,
-        )
+        return post(self, "/v1/chat/completions", body)
 
     def parse(self, results: Mapping[str, Result]) -> Answer:
         result = results.get("http")

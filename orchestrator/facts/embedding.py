@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import Unknown
-from orchestrator.facts.completion import Answer, why
+from orchestrator.facts.completion import Answer, post, why
 from orchestrator.facts.probe import json_of, reading, whole
-from orchestrator.script import Request, Result, secret_mark
+from orchestrator.script import Request, Result
 
 INPUT = "hello"
 
@@ -27,17 +26,7 @@ class Embedding:
     timeout: float = 120
 
     def ask(self) -> Request:
-        headers = [("Content-Type", "application/json")]
-        if self.key:
-            headers.append(("Authorization", f"Bearer {secret_mark(self.key)}"))
-        return Request(
-            self.port,
-            "/v1/embeddings",
-            body=json.dumps({"model": self.model, "input": INPUT}).encode(),
-            address=self.address,
-            headers=tuple(headers),
-            timeout=self.timeout,
-        )
+        return post(self, "/v1/embeddings", {"model": self.model, "input": INPUT})
 
     def parse(self, results: Mapping[str, Result]) -> Answer:
         result = results.get("http")
