@@ -31,6 +31,8 @@ from orchestrator.spec.units import parse_duration
 KEEPALIVE = 15  # seconds
 LOOK_UP = 2.0  # seconds
 DEAD_AFTER = 30  # seconds without an acknowledgement: the connection is gone
+OFF = "is the host on, and the address right?"
+BUSY = "is sshd there stopped, or too busy?"
 
 # paramiko reports connection errors to the log as well; ours go to the caller, once.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -156,25 +158,39 @@ class Opener:
             )
         if isinstance(error, paramiko.AuthenticationException):
             if seconds >= self.timeouts.auth:
-                return AuthTimeout(f"{where} did not finish the login in {self.timeouts.auth:g} s")
+                return AuthTimeout(
+                    f"{where} did not finish the login in {self.timeouts.auth:g} s", hint=BUSY
+                )
             return AuthRefused(
                 f"{where} refused the keys offered for user {connection.user}",
-                hint=f"try `ssh -p {connection.port} {connection.user}@{connection.host}`; "
-                "set ssh.user and ssh.key in the inventory, or add the key there",
+                hint=f"{_by_hand(connection)}; set ssh.user and ssh.key in the inventory, "
+                "or add the key there",
             )
         if isinstance(error, ChannelException):
-            return Unreachable(f"the jump host can't reach {where} ({error.text})")
+            return Unreachable(
+                f"the jump host can't reach {where} ({error.text})",
+                hint="is the host on? its address must be the one that the jump host knows",
+            )
         if isinstance(error, ProxyCommandFailure):
-            return Unreachable(f"the ProxyCommand for {where} failed: {error}")
+            return Unreachable(
+                f"the ProxyCommand for {where} failed: {error}", hint=_by_hand(connection)
+            )
         if isinstance(error, OSError):
             return _network(error, where)
         limit = min(self.timeouts.banner, float(connection.connect_timeout or 1e9))
         if seconds >= limit - 0.5:
             return AuthTimeout(
                 f"{where} took the connection, but no SSH server answered in {seconds:.0f} s",
-                hint="is sshd there stopped, or too busy?",
+                hint=BUSY,
             )
-        return Unreachable(f"no SSH session with {where}: {error or type(error).__name__}")
+        return Unreachable(
+            f"no SSH session with {where}: {error or type(error).__name__}",
+            hint=_by_hand(connection),
+        )
+
+
+def _by_hand(connection: Connection) -> str:
+    return f"try `ssh -p {connection.port} {connection.user}@{connection.host}`"
 
 
 def dial(host: str, port: int, timeout: float) -> socket.socket:
@@ -196,14 +212,12 @@ def _network(error: OSError, where: str, timeout: float | None = None) -> Unreac
         )
     if isinstance(error, TimeoutError):
         within = f" in {timeout:g} s" if timeout else ""
-        return ConnectTimeout(
-            f"{where} did not answer{within}", hint="is the host on, and the address right?"
-        )
+        return ConnectTimeout(f"{where} did not answer{within}", hint=OFF)
     if isinstance(error, ConnectionRefusedError):
         return Unreachable(
             f"{where} refused the connection", hint="is sshd running there? is the port right?"
         )
-    return Unreachable(f"{where}: {error.strerror or error or type(error).__name__}")
+    return Unreachable(f"{where}: {error.strerror or error or type(error).__name__}", hint=OFF)
 
 
 def _known_hosts(connection: Connection, ssh: Ssh) -> list[Path]:

@@ -44,5 +44,5 @@ def test_the_quick_start_works_as_it_stands(site: Site) -> None:
         with site.running(*words) as followed:  # until somebody presses Ctrl-C
             assert followed.stdout is not None
             assert followed.stdout.readline().startswith("spark-")
-    assert verbs == ["check", "render", "plan", "up", "status", "logs", "down"]
+    assert verbs == ["check", "render", "plan", "up", "verify-rdma", "status", "logs", "down"]
     assert site.ranks() == {}

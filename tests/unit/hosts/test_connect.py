@@ -118,3 +118,28 @@ def test_known_names_plain_and_hashed(key: Path, tmp_path: Path) -> None:
         assert known.file_of(name, [file]) == file
     for name in ("two", "three"):
         assert known.file_of(name, [file]) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(113, "No route to host"),
+        ConnectionRefusedError(111, "Connection refused"),
+        TimeoutError("timed out"),
+        paramiko.AuthenticationException("no"),
+        paramiko.PasswordRequiredException("no"),
+        paramiko.SSHException("no"),
+        paramiko.ChannelException(2, "no"),
+        paramiko.ProxyCommandFailure("ssh -W", "no"),
+        EOFError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("seconds", [0.1, 1e6])
+def test_whatever_went_wrong_there_is_something_to_do(error: Exception, seconds: float) -> None:
+    opener = Opener(KnownKeys())
+    connection = connect._Connection("10.0.0.1", user="tom", port=22)
+    said = opener._reason(error, connection, Ssh(user="tom"), seconds)
+    assert isinstance(said, Unreachable)
+    assert "10.0.0.1" in str(said) or "passphrase" in str(said)
+    assert said.hint
