@@ -53,7 +53,7 @@ def main():
                 connection, _ = server.accept()
             except socket.timeout:  # noqa: UP041  (another class before Python 3.10)
                 continue
-            work = (connection, word, [runtime, "save", image], done)
+            work = (connection, word, [*runtime.split(), "save", image], done)
             threading.Thread(target=give, args=work, daemon=True).start()
     return 0 if len(done) >= int(hosts) else 1
 

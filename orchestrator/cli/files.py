@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.errors import FilesWrong
+from orchestrator.facts.engine_words import program
 from orchestrator.table import Cell, table
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _show_cluster(loaded: Loaded) -> None:
 def _host_row(host: Host) -> list[Cell]:
     count = "?" if host.gpu_count is None else str(host.gpu_count)
     ports = ", ".join(host.ports) or "-"
-    return [host.name, host.kind.name, host.address, count, host.runtime, ports]
+    return [host.name, host.kind.name, host.address, count, program(host.runtime), ports]
 
 
 def _deployment_row(one: Deployment) -> list[Cell]:
@@ -161,7 +162,7 @@ def _document(loaded: Loaded | None, findings: tuple[Finding, ...]) -> dict[str,
                 "kind": host.kind.name,
                 "address": host.address,
                 "gpus": host.gpu_count,
-                "runtime": host.runtime,
+                "runtime": program(host.runtime),
                 "ports": list(host.ports),
             }
             for host in (cluster.hosts.values() if cluster else ())

@@ -48,9 +48,9 @@ def _show(host: str, parts: dict[str, Any]) -> None:
         click.secho("### environment", fg="blue")
         for name, value in rank["env"].items():
             click.echo(f"{name}={value}")
-        click.secho("### docker run", fg="blue")
+        click.secho(f"### {rank['runtime']} run", fg="blue")
         click.echo(rank["run"])
         if rank["restart"] != "no":
-            told = f"docker update --restart {rank['restart']} {rank['name']}"
+            told = f"{rank['runtime']} update --restart {rank['restart']} {rank['name']}"
             click.echo(f"# once the deployment has answered: {told}")
         click.echo()

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.engines import engine
 from orchestrator.facts.assumed import assumed_world
+from orchestrator.facts.engine_words import typed
 from orchestrator.network.netplan import netplan_text
 from orchestrator.network.topology import plan_fabric
 from orchestrator.ranks.context import image_of
@@ -43,6 +44,7 @@ def rendered(cluster: Cluster, only: frozenset[str] | None = None) -> dict[str, 
                     "env": dict(rank.env) | hidden,
                     "files": dict(rank.files),
                     "restart": rank.restart,
+                    "runtime": typed(cluster.hosts[rank.host].runtime),
                     "run": runtime(cluster.hosts[rank.host].runtime).describe(rank),
                 }
             )
@@ -55,7 +57,7 @@ def _builds(cluster: Cluster, host: Host) -> Iterator[dict[str, str]]:
         build, image = deployment.profile.build, image_of(deployment)
         if build is None or deployment.head != host.name:
             continue
-        words = build_words(host.runtime, image, build.dockerfile, build.context)
+        words = build_words(typed(host.runtime), image, build.dockerfile, build.context)
         yield {"deployment": deployment.name, "image": image, "run": str(words)}
 
 

@@ -132,7 +132,8 @@ class ContainerEngine:
     cgroup: str = ""
     free_bytes: int | None = None  # where `root` lies; None: not visible to this user
     free_inodes: int | None = None
-    nvidia: bool = False  # it has an nvidia runtime
+    nvidia: bool = False  # it has an nvidia runtime; podman: NVIDIA's devices are described (CDI)
+    lasting: bool = True  # its containers outlive the login that started them
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from orchestrator.facts.answers import (
 )
 from orchestrator.facts.container_engine import ReadContainerEngine
 from orchestrator.facts.containers import ReadContainers
+from orchestrator.facts.engine_words import program
 from orchestrator.facts.gpus import ReadGpus
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.rdma import ReadRdma
@@ -152,7 +153,7 @@ def is_address(text: str) -> bool:
 def assumed_engine(cluster: Cluster, host: Host, query: object) -> ContainerEngine:
     """It is there and answers; where it keeps its data is not known."""
     runtime = query.runtime if isinstance(query, ReadContainerEngine) else host.runtime
-    return ContainerEngine(runtime, True, True, version="", root="", why="")
+    return ContainerEngine(program(runtime), True, True, version="", root="", why="")
 
 
 def assumed_containers(cluster: Cluster, host: Host, query: object) -> tuple[Container, ...]:

@@ -8,11 +8,14 @@ from typing import Any
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import ContainerEngine
+from orchestrator.facts.engine_words import program, spoken
 from orchestrator.facts.probe import (
     NOT_FOUND,
     TIMED_OUT,
     count,
+    fields,
     json_of,
+    listed,
     mapping,
     probe,
     reading,
@@ -23,6 +26,14 @@ from orchestrator.facts.probe import (
 from orchestrator.script import Result, Script, sh
 
 ROOTS = {"docker": "{{.DockerRootDir}}", "podman": "{{.Store.GraphRoot}}"}
+YES_NO = ("yes", "no")
+# Devices by name (CDI); and whether systemd keeps what a user started when that user's last login ends.
+PODMAN_HERE = sh(
+    """if grep -qs nvidia.com/gpu /etc/cdi/* /var/run/cdi/*; then echo cdi yes; else echo cdi no; fi
+if [ ! -d /run/systemd/system ] || [ -e "/var/lib/systemd/linger/$(id -un)" ]; then echo lingers yes
+else echo lingers no; fi
+echo end"""
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class ReadContainerEngine:
     runtime: str
 
     def ask(self) -> Script:
+        engine = program(self.runtime)
         body = sh(
             """if command -v {} >/dev/null; then
   info=$({} info --format {}); code=$?
@@ -42,18 +54,19 @@ class ReadContainerEngine:
 *}" 2>/dev/null)"
   echo end
 else echo "{} is not installed" >&2; (exit 127); fi""",
-            self.runtime,
-            self.runtime,
-            ROOTS[self.runtime] + "\n{{json .}}",
-            self.runtime,
-            self.runtime,
+            engine,
+            spoken(self.runtime),
+            ROOTS[engine] + "\n{{json .}}",
+            spoken(self.runtime),
+            engine,
         )
-        return script(info=probe(body, keep=1_048_576))
+        here = {"here": probe(PODMAN_HERE)} if engine == "podman" else {}
+        return script(info=probe(body, keep=1_048_576), **here)
 
     def parse(self, results: Mapping[str, Result]) -> ContainerEngine:
         with reading(self.runtime):
             result = results["info"]
-            unusable = ContainerEngine(self.runtime, True, False, "", "", "")
+            unusable = ContainerEngine(program(self.runtime), True, False, "", "", "")
             if result.rc == NOT_FOUND:
                 return replace(unusable, present=False, why=said(result))
             if result.rc in TIMED_OUT:
@@ -68,7 +81,8 @@ else echo "{} is not installed" >&2; (exit 127); fi""",
             info = mapping(json_of("\n".join(rest)))
             if info.get("ServerErrors"):  # an old client ends well although the daemon said no
                 return replace(unusable, why=text_of(info["ServerErrors"][0]))
-            engine = docker_of(info) if self.runtime == "docker" else podman_of(info)
+            docker = program(self.runtime) == "docker"
+            engine = docker_of(info) if docker else podman_of(info, results)
             if not engine.version or engine.root != root:
                 raise ValueError("it tells no version, or two data folders")
             return with_space(engine, space.removeprefix("space ").split())
@@ -88,9 +102,13 @@ def docker_of(info: Mapping[str, Any]) -> ContainerEngine:
     )
 
 
-def podman_of(info: Mapping[str, Any]) -> ContainerEngine:
+def podman_of(info: Mapping[str, Any], results: Mapping[str, Result]) -> ContainerEngine:
     """Podman has no daemon: what answers is the program itself."""
     host = mapping(info["host"])
+    here = fields(listed(results, "here", "podman"))
+    rootless = mapping(host["security"])["rootless"]
+    if here["cdi"] not in YES_NO or here["lingers"] not in YES_NO or not isinstance(rootless, bool):
+        raise ValueError("it does not say whose it is")
     return ContainerEngine(
         runtime="podman",
         present=True,
@@ -99,6 +117,8 @@ def podman_of(info: Mapping[str, Any]) -> ContainerEngine:
         root=text_of(mapping(info["store"])["graphRoot"]),
         why="",
         cgroup=text_of(host.get("cgroupVersion", "")).removeprefix("v"),
+        nvidia=here["cdi"] == "yes",
+        lasting=not rootless or here["lingers"] == "yes",
     )
 
 

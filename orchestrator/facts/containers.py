@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Container
+from orchestrator.facts.engine_words import program, spoken
 from orchestrator.facts.probe import (
     NOT_FOUND,
     answered,
@@ -36,6 +37,7 @@ FORMS = {
     '"image_id":{{json .Image}},"state":{{json .State}},"restarts":{{json .RestartCount}},'
     '"policy":{{json .HostConfig.RestartPolicy}},"labels":{{json .Config.Labels}}}',
 }
+SOME_GONE = ("end 1", "end 125")  # docker's exit code, and podman's
 VANISHED = re.compile(r"no such (container|object)", re.IGNORECASE)
 STATES = frozenset(
     (
@@ -54,6 +56,7 @@ class ReadContainers:
     name: str | None = None
 
     def ask(self) -> Script:
+        engine = program(self.runtime)
         wanted = "" if self.cluster is None else f"label={CLUSTER}={self.cluster}"
         if self.name is not None:
             wanted = f"name={re.escape(self.name)}"  # any name with this in it: `parse` is exact
@@ -67,12 +70,12 @@ class ReadContainers:
   }
 elif [ {} = docker ] && [ -e /var/run/docker.sock ]; then echo "docker runs here, its client is missing" >&2; (exit 1)
 else (exit 127); fi""",
-            self.runtime,
+            engine,
             wanted,
-            self.runtime,
-            self.runtime,
-            FORMS[self.runtime],
-            self.runtime,
+            spoken(self.runtime),
+            spoken(self.runtime),
+            FORMS[engine],
+            engine,
         )
         return script(containers=probe(body, keep=8_388_608, timeout=30))
 
@@ -85,9 +88,9 @@ else (exit 127); fi""",
             if result.rc != 0:
                 raise Unknown(f"{what}: {said(result)}")
             *lines, last = result.text.splitlines()
-            if last not in ("end 0", "end 1"):
+            if last not in ("end 0", *SOME_GONE):
                 raise ValueError("the answer is cut")
-            if last == "end 1" and not only_vanished(result):
+            if last in SOME_GONE and not only_vanished(result):
                 raise Unknown(f"{what}: {said(result)}")
             containers = [container_of(mapping(json_of(line))) for line in lines if line.strip()]
             if self.cluster is not None and any(
@@ -124,7 +127,7 @@ def container_of(one: Mapping[str, Any]) -> Container:
         name=text_of(one["name"]).removeprefix("/"),
         id=text_of(one["id"]),
         image=text_of(one["image"]),
-        image_id=text_of(one["image_id"]),
+        image_id=f"sha256:{text_of(one['image_id']).removeprefix('sha256:')}",
         state=status,
         exit_code=whole(code) if status in ("exited", "dead", "stopped") else None,
         oom_killed=oom,

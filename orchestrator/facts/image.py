@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Image
+from orchestrator.facts.engine_words import program, spoken
 from orchestrator.facts.probe import (
     NOT_FOUND,
     answered,
@@ -26,8 +27,14 @@ FORM = (
     '{"id":{{json .Id}},"digests":{{json .RepoDigests}},"arch":{{json .Architecture}},'
     '"size":{{json .Size}}}'
 )
+NOWHERE = "localhost/"  # podman's registry of images that are from none
 PODMAN_FORM = FORM.replace(".Id", ".ID")
 ABSENT = re.compile(r"no such image|image not known", re.IGNORECASE)
+
+
+def pulled(digest: str) -> bool:
+    """Is it a registry's? Podman has digests of images that it built or loaded too."""
+    return not digest.startswith(NOWHERE)
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,14 @@ class ReadImage:
     reference: str
 
     def ask(self) -> Script:
-        form = PODMAN_FORM if self.runtime == "podman" else FORM
-        look = argv(self.runtime, "image", "inspect", "--format", form, "--", self.reference)
+        engine = program(self.runtime)
+        form = PODMAN_FORM if engine == "podman" else FORM
+        look = argv("image", "inspect", "--format", form, "--", self.reference)
         body = sh(
-            "if command -v {} >/dev/null; then {}; else (exit 127); fi", self.runtime, Raw(look)
+            "if command -v {} >/dev/null; then {} {}; else (exit 127); fi",
+            engine,
+            spoken(self.runtime),
+            Raw(look),
         )
         return script(image=probe(body))
 
@@ -64,7 +75,9 @@ class ReadImage:
                 reference=self.reference,
                 present=True,
                 id=name if name.startswith("sha256:") else f"sha256:{name}",
-                digests=tuple(text_of(one) for one in found["digests"] or ()),
+                digests=tuple(
+                    digest for digest in map(text_of, found["digests"] or ()) if pulled(digest)
+                ),
                 architecture=text_of(found["arch"]),
                 size_bytes=whole(found["size"]),
             )

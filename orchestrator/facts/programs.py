@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.probe import listed, probe, script
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
@@ -20,7 +21,7 @@ def kept_at(runtime: str, reference: str, mark: str) -> Sh:
     return sh(
         """f=$({} image inspect --format '{{.Id}}' -- {} 2>/dev/null) || f=
 [ -z "$f" ] || f={}/{}-${f#sha256:}""",
-        runtime,
+        spoken(runtime),
         reference,
         Raw(FOLDER),
         mark,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
+from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.probe import answered, probe, script
 from orchestrator.script import Result, Script, sh
 
@@ -34,7 +35,8 @@ class ReadRankLog:
     runtime: str = "docker"
 
     def ask(self) -> Script:
-        text = sh("{} logs --timestamps --tail {} {} 2>&1", self.runtime, self.lines, self.name)
+        called = spoken(self.runtime)
+        text = sh("{} logs --timestamps --tail {} {} 2>&1", called, self.lines, self.name)
         return script(log=probe(text, keep=65_536))
 
     def parse(self, results: Mapping[str, Result]) -> RankLog:

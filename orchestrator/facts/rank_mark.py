@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.probe import answered, probe, script
 from orchestrator.script import Result, Script, sh
 
@@ -20,7 +21,7 @@ class ReadRankMark:
     def ask(self) -> Script:
         text = sh(
             "if {} exec {} test -e {} 2>/dev/null; then echo yes; else echo no; fi",
-            self.runtime,
+            spoken(self.runtime),
             self.name,
             self.path,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -143,7 +143,7 @@ def _built(
         address=entry.address or name,
         ssh=_ssh(entry, inventory),
         gpus=gpus,
-        runtime=entry.runtime or "docker",
+        runtime=_runtime(entry),
         become=entry.become or "sudo",
         become_password=_secret(entry.become_password, base),
         models=entry.models or DEFAULT_MODELS,
@@ -154,6 +154,12 @@ def _built(
         install_packages=bool(entry.install_packages),
         env={key: str(value) for key, value in (entry.env or {}).items()},
     )
+
+
+def _runtime(entry: HostEntry) -> Literal["docker", "podman", "sudo -n podman", "process"]:
+    """Podman keeps root's containers and the user's apart: root's where we may be root."""
+    asks = entry.become != "never" and (entry.ssh is None or entry.ssh.user != "root")
+    return "sudo -n podman" if entry.runtime == "podman" and asks else entry.runtime or "docker"
 
 
 def _gpus(entry: HostEntry) -> tuple[GpuEntry, ...] | None:

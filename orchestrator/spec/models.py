@@ -139,7 +139,7 @@ class Host(Strict):
     address: str
     ssh: Ssh
     gpus: tuple[GpuEntry, ...] | None  # None: not listed; the kind's count, or what the host has
-    runtime: Literal["docker", "podman", "process"]
+    runtime: Literal["docker", "podman", "sudo -n podman", "process"]  # as it is called there
     become: Literal["sudo", "never"]
     become_password: SecretRef | None
     models: str

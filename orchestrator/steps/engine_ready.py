@@ -10,6 +10,7 @@ from orchestrator.contracts import Change, Query, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.answers import ContainerEngine
 from orchestrator.facts.container_engine import ReadContainerEngine
+from orchestrator.facts.engine_words import typed
 from orchestrator.facts.gpus import ReadGpus
 from orchestrator.facts.identity import Identify
 from orchestrator.spec.derived import placed
@@ -19,6 +20,16 @@ from orchestrator.steps.rights import size_text
 # A container writes its layer, its log and its state: an engine with less room fails in odd ways.
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 LEAST_FREE_INODES = 1_000
+GPU_REMEDIES = {  # what is not there, and how it comes there
+    "docker": (
+        "NVIDIA container toolkit",
+        "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker",
+    ),
+    "podman": (
+        "description of them (CDI)",
+        "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,30 +44,42 @@ class EngineReady(Step):
         engine = world[self.host].get(ReadContainerEngine(self.runtime))
         if not engine.usable:
             raise self.unusable(engine, world)
+        called = typed(self.runtime)
         full = self.full(engine)
         if full:
             raise Refused(
-                f"{engine.root}, where {self.runtime} keeps its data, is full: {full}",
+                f"{engine.root}, where {engine.runtime} keeps its data, is full: {full}",
                 host=self.host,
-                hint=f"on {self.host}: {self.runtime} system df; {self.runtime} image prune",
+                hint=f"on {self.host}: {called} system df; {called} image prune",
+            )
+        if not engine.lasting:
+            user = world[self.host].get(Identify()).user
+            raise Refused(
+                f"containers of {user} end with {user}'s last login: systemd does not keep them",
+                host=self.host,
+                hint=f"on {self.host}: sudo loginctl enable-linger {user}",
             )
         if self.gpus:
-            found = world[self.host].get(ReadGpus())
-            if not found.gpus:
-                raise Refused(
-                    "nvidia-smi is missing or lists no GPU, and what is placed here wants one",
-                    host=self.host,
-                    hint=f"on {self.host}: nvidia-smi; or `gpus: 0` for a deployment without",
-                )
-            if not (found.toolkit or engine.nvidia):
-                raise Refused(
-                    f"it has GPUs, but no NVIDIA container toolkit to give them to {self.runtime}",
-                    host=self.host,
-                    hint=f"on {self.host}: install nvidia-container-toolkit, then"
-                    " sudo nvidia-ctk runtime configure --runtime=docker"
-                    " && sudo systemctl restart docker",
-                )
+            self.gives_gpus(engine, world)
         return None
+
+    def gives_gpus(self, engine: ContainerEngine, world: World) -> None:
+        """Refused where the host has no GPU to see, or nothing that puts one into a container."""
+        found = world[self.host].get(ReadGpus())
+        if not found.gpus:
+            raise Refused(
+                "nvidia-smi is missing or lists no GPU, and what is placed here wants one",
+                host=self.host,
+                hint=f"on {self.host}: nvidia-smi; or `gpus: 0` for a deployment without",
+            )
+        if engine.nvidia or (found.toolkit and engine.runtime == "docker"):
+            return
+        lacks, remedy = GPU_REMEDIES[engine.runtime]
+        raise Refused(
+            f"it has GPUs, but no {lacks} to give them to {engine.runtime}",
+            host=self.host,
+            hint=f"on {self.host}: install nvidia-container-toolkit, then {remedy}",
+        )
 
     def full(self, engine: ContainerEngine) -> str:
         """What is short; a data folder that can't be looked at is the engine's own concern."""
@@ -69,10 +92,20 @@ class EngineReady(Step):
     def unusable(self, engine: ContainerEngine, world: World) -> Refused:
         """Why, and what to type."""
         if not engine.present:
-            hint = f"on {self.host}: install {self.runtime}, or set `runtime:` of {self.host}"
-            return Refused(f"{self.runtime} is not installed", host=self.host, hint=hint)
+            hint = f"on {self.host}: install {engine.runtime}, or set `runtime:` of {self.host}"
+            return Refused(f"{engine.runtime} is not installed", host=self.host, hint=hint)
+        user = world[self.host].get(Identify()).user
+        if engine.runtime == "podman":
+            rule = f"{user} ALL=(root) NOPASSWD: /usr/bin/podman"
+            hint = f"on {self.host}: {self.runtime} info"
+            if self.runtime != engine.runtime:
+                hint += (
+                    f"; the line `{rule}` in /etc/sudoers.d/orch-podman, or `become: never` of it"
+                )
+            return Refused(
+                f"{self.runtime} does not answer: {engine.why}", host=self.host, hint=hint
+            )
         if "permission denied" in engine.why.lower():
-            user = world[self.host].get(Identify()).user
             return Refused(
                 f"{self.runtime} refuses {user}: permission denied (not in the docker group)",
                 host=self.host,

@@ -58,8 +58,14 @@ def container_reads(cluster: Cluster, deployment: Deployment) -> Reads:
 
 def log_reads(cluster: Cluster, deployment: Deployment, lines: int = 40) -> Reads:
     return frozenset(
-        (host, ReadRankLog(name, lines)) for name, host in names(cluster, deployment).items()
+        (host, log_read(cluster, host, name, lines))
+        for name, host in names(cluster, deployment).items()
     )
+
+
+def log_read(cluster: Cluster, host: str, name: str, lines: int = 40) -> ReadRankLog:
+    """The last lines that a container of this host wrote."""
+    return ReadRankLog(name, lines, cluster.hosts[host].runtime)
 
 
 def rank_reads(cluster: Cluster, deployment: Deployment) -> Reads:
@@ -100,7 +106,7 @@ def exit_words(container: Container) -> str:
 
 
 def state_words(container: Container) -> str:
-    ended = container.state in ("exited", "dead") and container.exit_code is not None
+    ended = container.state in ("exited", "dead", "stopped") and container.exit_code is not None
     return exit_words(container) if ended else f"is {container.state}"
 
 
@@ -131,7 +137,8 @@ class GangStep(Step):
         return "" if container.state == "running" else state_words(container)
 
     def log(self, world: World, name: str) -> RankLog:
-        return world[self.names[name]].get(ReadRankLog(name))
+        host = self.names[name]
+        return world[host].get(log_read(self.cluster, host, name))
 
     def watch(self, world: World) -> None:
         """Raises Failed as soon as a rank has ended: no wait helps then."""
@@ -139,7 +146,7 @@ class GangStep(Step):
             container = found(world, self.cluster, host, name)
             if container is None:
                 raise Failed(f"rank {name} is gone", host=host, step=self.id, hint="orch up")
-            if container.state in ("exited", "dead", "created"):
+            if container.state in ("exited", "dead", "stopped", "created"):
                 self._ended(world, container, host)
 
     def _ended(self, world: World, container: Container, host: str) -> None:

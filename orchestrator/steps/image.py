@@ -9,8 +9,9 @@ from typing import Any
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Failed
 from orchestrator.facts.answers import Image
+from orchestrator.facts.engine_words import anywhere, spoken, typed
 from orchestrator.ranks.context import image_of
-from orchestrator.script import Script, Sh, all_of, argv
+from orchestrator.script import Script, Sh, all_of, sh
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.gang import GangStep
 from orchestrator.steps.image_build import build_steps
@@ -85,10 +86,11 @@ class ImageHere(ImageStep):
         return watched(Change(f"pull {here.reference}", hint=self._hint(host)), job)
 
     def _hint(self, host: str) -> str:
-        image, program = image_of(self.deployment), self.cluster.hosts[host].runtime
+        image, runtime = image_of(self.deployment), self.cluster.hosts[host].runtime
+        program, whole = typed(runtime), anywhere(runtime, image)
         return (
             f"is {image} spelt right (`image:` of {self.deployment.profile.name}), can {host} reach its"
-            f" registry, does it need `{program} login` there? on {host}: {program} pull {image}"
+            f" registry, does it need `{program} login` there? on {host}: {program} pull {whole}"
         )
 
     def _copied(self, world: World, copy: Copy) -> Change:
@@ -114,11 +116,11 @@ class ImageHere(ImageStep):
         return job_script(pull_job(self.deployment).name, text, limit=PULL_S)
 
     def _pull(self, runtime: str, model: Image | None) -> Sh:
-        image = image_of(self.deployment)
+        image, called = anywhere(runtime, image_of(self.deployment)), spoken(runtime)
         if model is None or not model.digests:
-            return argv(runtime, "pull", image)
-        exact = model.digests[0]
-        return all_of(argv(runtime, "pull", exact), argv(runtime, "tag", exact, image))
+            return sh("{} pull {}", called, image)
+        exact = anywhere(runtime, model.digests[0])
+        return all_of(sh("{} pull {}", called, exact), sh("{} tag {} {}", called, exact, image))
 
 
 def image_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:

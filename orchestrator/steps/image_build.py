@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from orchestrator.contracts import Change, Patience, World
 from orchestrator.errors import Failed
+from orchestrator.facts.engine_words import spoken
 from orchestrator.ranks.build import USER_STATE
 from orchestrator.ranks.context import FILE, FOLDER, Context, context, image_of
-from orchestrator.ranks.files import on_host, words
+from orchestrator.ranks.files import Word, on_host, words
 from orchestrator.script import Command, Raw, Script, Sh, sh
 from orchestrator.spec.models import Build, Cluster, Deployment
 from orchestrator.steps.gang import LINE, GangStep, Reads
@@ -33,7 +34,8 @@ def build_job(deployment: Deployment) -> Job:
 
 def build_words(runtime: str, image: str, dockerfile: str, folder: str) -> Sh:
     """The command; with a Dockerfile that need not lie in its context."""
-    return words([runtime, "build", "--tag", image, "-f", on_host(dockerfile), on_host(folder)])
+    build: list[Word] = ["build", "--tag", image, "-f", on_host(dockerfile), on_host(folder)]
+    return words([spoken(runtime), *build])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,10 @@ from orchestrator.data import read_template
 from orchestrator.errors import Unknown
 from orchestrator.facts import Identify, ReadNetwork
 from orchestrator.facts.answers import Image
+from orchestrator.facts.engine_words import spoken
 from orchestrator.flags import flags
 from orchestrator.ranks.context import image_of
-from orchestrator.script import Sh, argv, pipe
+from orchestrator.script import Sh, all_of, argv, pipe, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import Reads, image_read
 from orchestrator.steps.job import Job, job_name
@@ -73,7 +74,10 @@ class Copy:
             *("python3", "-c", read_template("image-take.py", self.cluster.root)),
             *(self.address(world), self.port, WAIT_S),
         )
-        return pipe(argv("echo", self.word(world)), line, argv(runtime, "load"))
+        called = spoken(runtime)
+        taken = pipe(argv("echo", self.word(world)), line, sh("{} load", called))
+        name = sh("{} tag {} {}", called, self.image.id, self.image.reference)
+        return all_of(taken, name)  # what podman gives is named localhost/…
 
 
 def pull_job(deployment: Deployment) -> Job:

@@ -31,7 +31,7 @@ class Joined(GangStep):
     @classmethod
     def of(cls, cluster: Cluster, deployment: Deployment) -> Joined:
         name = deployment.name
-        mark = ReadRankMark(next(iter(names(cluster, deployment))), JOINED)
+        mark = _mark(cluster, deployment)
         return cls(
             id=f"{name}/join",
             role="wait",
@@ -49,10 +49,15 @@ class Joined(GangStep):
     def check(self, world: World) -> Change | None:
         self.watch(world)
         name = next(iter(self.names))
-        if world[self.deployment.head].get(ReadRankMark(name, JOINED)):
+        if world[self.deployment.head].get(_mark(self.cluster, self.deployment)):
             return None
         said = (line for line in reversed(self.log(world, name).lines) if line.startswith(BARRIER))
         return self.not_yet(world, next(said, "").removeprefix(BARRIER) or "Ray is starting")
+
+
+def _mark(cluster: Cluster, deployment: Deployment) -> ReadRankMark:
+    head = next(iter(names(cluster, deployment)))
+    return ReadRankMark(head, JOINED, cluster.hosts[deployment.head].runtime)
 
 
 def join_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:

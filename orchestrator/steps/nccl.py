@@ -13,7 +13,6 @@ from orchestrator.contracts import Change, Patience, Rank, Step, World
 from orchestrator.data import read_template
 from orchestrator.errors import Refused
 from orchestrator.facts.answers import Container
-from orchestrator.facts.rank_log import ReadRankLog
 from orchestrator.network.environment import environment_reads
 from orchestrator.ranks.build import environment, member_addresses, rank
 from orchestrator.ranks.spec import digest
@@ -21,7 +20,7 @@ from orchestrator.rdma.nccl import MOST_BYTES, Collective
 from orchestrator.runtimes import runtime
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, container_reads, image_read, ours
+from orchestrator.steps.gang import GangStep, container_reads, image_read, log_read, ours
 
 TEST = "/orch/nccl_test.py"
 PORT = 29_555
@@ -146,9 +145,9 @@ class NcclEnded(NcclStep):
 
     def check(self, world: World) -> Change | None:
         container = self.container(world)
-        if container is None or container.state in ("exited", "dead"):
+        if container is None or container.state in ("exited", "dead", "stopped"):
             return None
-        log = world[self.host].get(ReadRankLog(self.name, LINES))
+        log = world[self.host].get(log_read(self.cluster, self.host, self.name, LINES))
         return Change(f"{self.collective} runs", progress=log.stamp, log=log.last)
 
 
@@ -193,7 +192,8 @@ def _of(cluster: Cluster, deployment: Deployment, run: str) -> Iterable[Step]:
                 patience=Patience(total=TOTAL_S, stall=TOTAL_S),
                 **rank,
             )
-            log = (host, ReadRankLog(nccl_name(cluster.name, name, collective, index), LINES))
+            called = nccl_name(cluster.name, name, collective, index)
+            log = (host, log_read(cluster, host, called, LINES))
             over = NcclEnded(
                 id=f"{at}/ended",
                 role="wait",

@@ -10,11 +10,12 @@ from typing import Any
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.engines import engine
 from orchestrator.errors import Refused
+from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.programs import FOLDER, MARK, ReadPrograms, kept_at
 from orchestrator.ranks.build import mounts
+from orchestrator.ranks.containers import mount_words
 from orchestrator.ranks.context import image_of
 from orchestrator.ranks.files import words
-from orchestrator.runtimes.docker import mount_words
 from orchestrator.script import Command, Raw, Script, argv, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, image_read
@@ -93,7 +94,7 @@ class Programs(GangStep):
         query = self.query
         seen = mounts(self.cluster, self.deployment, host, model=self.model)
         mounted = mount_words(seen)
-        run = words([query.runtime, "run", "--rm", "--network", "none", *mounted])
+        run = words([spoken(query.runtime), "run", "--rm", "--network", "none", *mounted])
         look = argv(
             "--entrypoint", "sh", query.reference, "-c", LOOK, "sh", *self.programs.values()
         )

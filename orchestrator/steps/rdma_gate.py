@@ -11,10 +11,18 @@ from typing import Any
 
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Refused
-from orchestrator.facts import ReadRdma
+from orchestrator.facts import Identify, ReadLimits, ReadRdma
+from orchestrator.facts.engine_words import program
 from orchestrator.network.environment import environment_reads, rank_devices
 from orchestrator.spec.models import Cluster
-from orchestrator.steps.gang import GangStep
+from orchestrator.steps.gang import GangStep, Reads
+
+CAPABLE = "in a container, CAP_SYS_RESOURCE"
+REMEDIES = {
+    "docker": f"LimitMEMLOCK=infinity for docker.service; {CAPABLE}",
+    "podman": f"`* - memlock unlimited` in /etc/security/limits.d, and a new login; {CAPABLE}",
+    "process": "`* - memlock unlimited` in /etc/security/limits.d, and a new login",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +36,18 @@ class RdmaGiven(GangStep):
         rdma = world[host].get(ReadRdma())
         if not rdma.dev_infiniband:
             raise self._refused("it has RDMA devices, but no /dev/infiniband", "modprobe ib_uverbs")
-        if not rdma.memlock_unlimited:
+        if not rdma.memlock_unlimited or self._held(world, host):
             raise self._refused(
                 "its container engine can't lift the limit of locked memory",
-                "LimitMEMLOCK=infinity for docker.service; in a container, CAP_SYS_RESOURCE",
+                REMEDIES[program(self.cluster.hosts[host].runtime)],
             )
         return None
+
+    def _held(self, world: World, host: str) -> bool:
+        """A user's own podman gives no more than that user's sessions have."""
+        if self.cluster.hosts[host].runtime != "podman" or world[host].get(Identify()).uid == 0:
+            return False
+        return world[host].get(ReadLimits()).memlock_bytes is not None
 
     def _refused(self, why: str, remedy: str) -> Refused:
         return Refused(
@@ -42,6 +56,12 @@ class RdmaGiven(GangStep):
             step=self.id,
             hint=f"on {self.host}: {remedy}; or gate: {{rdma: degraded-ok}}",
         )
+
+
+def _rootless(cluster: Cluster, host: str) -> Reads:
+    if cluster.hosts[host].runtime != "podman":
+        return frozenset()
+    return frozenset({(host, Identify()), (host, ReadLimits())})
 
 
 def rdma_gate_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
@@ -57,7 +77,7 @@ def rdma_gate_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[St
                 scope=name,
                 stage="rdma-gate",
                 on_demand=True,
-                reads=environment_reads(cluster, deployment),
+                reads=environment_reads(cluster, deployment) | _rootless(cluster, host),
                 patience=Patience(total=60, stall=60),
                 cluster=cluster,
                 deployment=deployment,

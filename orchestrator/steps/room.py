@@ -14,6 +14,7 @@ from orchestrator.errors import NotRead, OrchError, Refused
 from orchestrator.facts import ReadContainers, ReadListening
 from orchestrator.facts.answers import Container, ListeningPort
 from orchestrator.facts.containers import CLUSTER
+from orchestrator.facts.engine_words import typed
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, Reads, found, names, ours, rank_reads
 
@@ -53,12 +54,13 @@ class Room(GangStep):
 
     def _name_taken(self, one: Container) -> Refused:
         owner = one.labels.get(CLUSTER)
+        called = typed(self.cluster.hosts[self.host or ""].runtime)
         whose = f"of the cluster {owner}" if owner else "that orch did not start"
         return Refused(
             f"a container {whose} is named {one.name} ({one.image}, {one.state}): it is left alone",
             host=self.host,
             step=self.id,
-            hint=f"on {self.host}: docker rename {one.name} {one.name}-old, or remove it",
+            hint=f"on {self.host}: {called} rename {one.name} {one.name}-old, or remove it",
         )
 
     def _port_taken(self, taken: Iterable[ListeningPort]) -> Refused:

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.facts.answers import Container
 from orchestrator.facts.containers import ReadContainers
+from orchestrator.facts.engine_words import spoken
 from orchestrator.script import Command, Script, sh
 from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster
@@ -57,10 +58,10 @@ class NoStale(Step):
             one.name: Command(
                 sh(
                     "{} stop -t {} {} >/dev/null; {} rm {} >/dev/null",
-                    self.runtime,
+                    spoken(self.runtime),
                     GRACE_S,
                     one.id,
-                    self.runtime,
+                    spoken(self.runtime),
                     one.id,
                 ),
                 timeout=GRACE_S + 60,

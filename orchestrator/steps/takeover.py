@@ -10,6 +10,7 @@ from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.answers import Container
 from orchestrator.facts.containers import CLUSTER, ReadContainers
+from orchestrator.facts.engine_words import spoken
 from orchestrator.script import Command, Script, Sh, sh
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.rights import serving
@@ -59,16 +60,17 @@ class TakenOver(Step):
         return Script(commands, mutates=True)
 
     def aside(self, one: Container) -> Sh:
-        """By id: the name might be another container's by now. Podman before 5 can't update the policy."""
+        """By id: the name might be another container's by now. Podman before 5.1 can't update the policy."""
+        called = spoken(self.runtime)
         return sh(
             """{} update --restart=no {} >/dev/null 2>&1
 {} stop -t {} {} && {} rename {} {}-orch-taken-"$(date -u +%Y%m%dT%H%M%SZ)" """,
-            self.runtime,
+            called,
             one.id,
-            self.runtime,
+            called,
             GRACE_S,
             one.id,
-            self.runtime,
+            called,
             one.id,
             one.name,
         )

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.data import read_template
 from orchestrator.facts.embedding import Embedding
+from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.rank_mark import ReadRankMark
 from orchestrator.ranks.entrypoint import RUN
 from orchestrator.script import Command, Raw, Script, Sh, argv, secret_mark, sh
@@ -30,7 +31,7 @@ def asking(cluster: Cluster, deployment: Deployment, container: str, sizes: Iter
     return sh(
         "if command -v python3 >/dev/null; then python3 {}; else {} exec -i {} python3 {}; fi",
         Raw(line),
-        runtime,
+        spoken(runtime),
         container,
         Raw(line),
     )
@@ -64,9 +65,9 @@ class Warm(GangStep):
     def apply(self, change: Change, world: World) -> Script:
         ask = asking(self.cluster, self.deployment, self._container, self.sizes)
         made = sh("mkdir -p {} && : > {}", RUN, self._mark.path)
-        runtime = self.cluster.hosts[self.deployment.head].runtime
+        called = spoken(self.cluster.hosts[self.deployment.head].runtime)
         text = sh(
-            "{}\n[ $? = 0 ] && {} exec -u 0 {} sh -c {}", Raw(ask), runtime, self._container, made
+            "{}\n[ $? = 0 ] && {} exec -u 0 {} sh -c {}", Raw(ask), called, self._container, made
         )
         return Script({"warm": Command(text, stdin=key(self.deployment), timeout=WARM_S)})
 
@@ -74,7 +75,8 @@ class Warm(GangStep):
 def _mark(cluster: Cluster, deployment: Deployment, sizes: tuple[int, ...]) -> ReadRankMark:
     mark = hashlib.sha256(repr(sizes).encode()).hexdigest()[:8]
     head = next(iter(names(cluster, deployment)))
-    return ReadRankMark(head, f"{RUN}/warm-{mark}")
+    runtime = cluster.hosts[deployment.head].runtime
+    return ReadRankMark(head, f"{RUN}/warm-{mark}", runtime)
 
 
 def warmup_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:

@@ -14,7 +14,8 @@ from orchestrator.contracts import Mount, Rank
 from orchestrator.errors import FilesWrong
 from orchestrator.ranks.files import words
 from orchestrator.ranks.spec import canonical, digest
-from orchestrator.runtimes.docker import RUNTIME, environment, options
+from orchestrator.ranks.containers import environment
+from orchestrator.runtimes.docker import RUNTIME
 
 PLAIN = Rank(
     cluster="duo",
@@ -37,7 +38,7 @@ def rank(**more: Any) -> Rank:
 
 def after(given: Rank, *, without: Mapping[str, int] | None = None) -> list[str]:
     """The options without name, labels and what every rank has."""
-    line = shlex.split(words(options(given, label=False)))
+    line = shlex.split(words(RUNTIME.options(given, label=False)))
     assert line[:2] == ["--name", "orch-duo-vl-1"]
     assert line[2:4] == ["--network", "host"]
     tail = [
@@ -122,12 +123,12 @@ def test_a_rank_is_these_words(more: dict[str, Any], words_: list[str]) -> None:
 
 
 def test_a_home_folder_is_the_home_of_the_user_on_the_host() -> None:
-    made = words(options(rank(mounts=(Mount("~/a b", "/x"),)), label=False))
+    made = words(RUNTIME.options(rank(mounts=(Mount("~/a b", "/x"),)), label=False))
     assert """-v "$HOME"/'a b':/x""" in made
 
 
 def test_labels_hold_what_is_compared() -> None:
-    line = shlex.split(words(options(PLAIN)))
+    line = shlex.split(words(RUNTIME.options(PLAIN)))
     labels = dict(line[at + 1].split("=", 1) for at, word in enumerate(line) if word == "--label")
     assert labels == {
         "orch.cluster": "duo",
