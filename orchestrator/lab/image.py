@@ -24,6 +24,7 @@ FILES = {
     "interfaces.py": ("/usr/lib/orch-lab/interfaces.py", 0o755),
     "orch-lab-net.service": ("/etc/systemd/system/orch-lab-net.service", 0o644),
     "container.conf": ("/etc/systemd/system/docker.service.d/orch-lab.conf", 0o644),
+    "storage.conf": ("/etc/containers/storage.conf", 0o644),
     "sshd.conf": ("/etc/ssh/sshd_config.d/10-orch-lab.conf", 0o644),
     "sudoers": ("/etc/sudoers.d/orch", 0o440),
 }

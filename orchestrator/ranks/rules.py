@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.facts.engine_words import program
 from orchestrator.flags import flags
 from orchestrator.ranks.arguments import name_of
 from orchestrator.ranks.context import context
@@ -65,7 +66,7 @@ def _build(profile: Profile, build: Build) -> Iterator[Finding]:
 
 def _runtimes(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
     for host in deployment.hosts:
-        runtime = cluster.hosts[host].runtime
+        runtime = program(cluster.hosts[host].runtime)
         if runtime not in runtimes():
             known = ", ".join(runtimes())
             yield said(deployment, "hosts", f"{host}: runtime {runtime} is not there yet", known)

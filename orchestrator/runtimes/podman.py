@@ -17,7 +17,7 @@ NAME = "podman"
 # would keep a rank from the host's folders; 2048 processes are too few for an engine with a thread a core and
 # GPU; the journal, which is the default, keeps what was written as long as it likes.
 OWN = (
-    *("--pull", "never", "--security-opt", "label=disable", "--pids-limit", "-1"),
+    *("--pull", "never", "--security-opt", "label=disable", "--pids-limit=-1"),
     *("--log-driver", "k8s-file", "--log-opt", "max-size=50m"),
 )
 

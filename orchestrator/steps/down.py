@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.facts.answers import Container
+from orchestrator.facts.engine_words import program
 from orchestrator.ranks.build import state_folder
 from orchestrator.ranks.files import remove_files
 from orchestrator.runtimes import runtime, runtimes
@@ -78,7 +79,7 @@ def down_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterator[Step]:
     """Each host, each deployment in reverse order, and what the files don't know."""
     known = frozenset(cluster.deployments)
     for host in cluster.hosts:
-        if cluster.hosts[host].runtime not in runtimes():
+        if program(cluster.hosts[host].runtime) not in runtimes():
             continue  # nothing of ours was ever started there
         reads = frozenset({(host, ours(cluster, host))})
         common: dict[str, Any] = {

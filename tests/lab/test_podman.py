@@ -1,0 +1,100 @@
+"""Podman on real hosts: root's beside docker in one gang, and a user's own; each up, answering, looked at, down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.conftest import SET_UP_SECONDS, Lab
+from tests.lab.site import Site, changed
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
+
+IMAGE = "orch-lab/host-tree:latest"
+ROOTS, USERS = ("sudo", "podman"), ("podman",)
+NAMES = {"spark-1": "orch-p-tiny-0", "spark-2": "orch-p-tiny-1"}
+
+
+@pytest.fixture
+def site(lab: Lab, tmp_path: Path) -> Iterator[Site]:
+    one = Site(lab, tmp_path, "p")
+    try:
+        yield one
+    finally:
+        one.orch("down", rc=None)
+        for host in lab.hosts:
+            forget(lab, host)
+
+
+def forget(lab: Lab, host: str) -> None:
+    """As it comes: podman has nothing, and nobody lingers."""
+    both = f"sudo podman rmi -f -a >/dev/null 2>&1; podman rmi -f -a >/dev/null 2>&1; docker rmi localhost/{IMAGE}"
+    lab.run(host, ["sh", "-c", f"{both} >/dev/null 2>&1; sudo loginctl disable-linger orch"])
+
+
+def runtimes(site: Site, **said: str) -> None:
+    """What the inventory says of its hosts."""
+    text = (site.lab.dir / "inventory.yaml").read_text("utf-8")
+    for host, more in said.items():
+        name = host.replace("_", "-")
+        text = text.replace(f"{name}: {{kind: lab,", f"{name}: {{kind: lab, {more},")
+    site.write("inventory.yaml", text)
+
+
+def here(site: Site, host: str, *podman: str) -> list[str]:
+    """Containers that a podman has."""
+    words = [*podman, "ps", "-a", "--format", "{{.Names}}"]
+    return site.lab.run(host, words).stdout.split()
+
+
+def states(site: Site) -> dict[str, str]:
+    told = json.loads(site.orch("status", "--json").stdout)
+    (tiny,) = told["deployments"]
+    assert tiny["answer"]["answered"], told
+    return {rank["name"]: rank["state"] for rank in tiny["ranks"]}
+
+
+def test_a_gang_of_podman_and_docker(site: Site) -> None:
+    runtimes(site, spark_1="runtime: podman")
+    assert "sudo podman run -d" in site.orch("render", "--hosts", "spark-1").stdout
+    first = changed(site.events("up"))
+    assert "tiny/image/spark-1" in first  # from the host whose docker has it
+    assert here(site, "spark-1", *ROOTS) == [NAMES["spark-1"]]
+    assert here(site, "spark-1", *USERS) == []
+    assert set(site.ranks(hosts=["spark-2"])) == {"spark-2"}
+    assert site.ranks(hosts=["spark-1"]) == {}
+
+    assert changed(site.events("up")) == []
+    assert states(site) == dict.fromkeys(NAMES.values(), "running")
+    told = site.orch("logs", "tiny", "-n", "500").stdout
+    assert {"spark-1", "spark-2"} <= set(told.replace(":", " ").split())
+
+    inside = [*ROOTS, "exec", NAMES["spark-1"], "sh", "-c", "echo $LLAMA_ARG_HOST; id -u"]
+    assert site.lab.run("spark-1", inside).stdout.split()[-1] == "0"
+    site.lab.run("spark-1", [*ROOTS, "kill", NAMES["spark-1"]])
+    assert "exited" in site.orch("status", rc=1).stdout
+    assert "tiny/rank/0" in changed(site.events("up"))
+    site.orch("down")
+    assert here(site, "spark-1", *ROOTS) == []
+    assert site.ranks() == {}
+
+
+def test_a_podman_of_roots_and_one_of_the_users(site: Site) -> None:
+    runtimes(site, spark_1="runtime: podman", spark_2="runtime: podman, become: never")
+    refused = site.orch("up", rc=4)
+    assert "sudo loginctl enable-linger orch" in refused.stdout + refused.stderr
+    site.lab.run("spark-2", ["sudo", "loginctl", "enable-linger", "orch"])
+    save = f"docker save {IMAGE} | sudo podman load"
+    site.lab.run("spark-1", ["sh", "-c", save])
+    first = changed(site.events("up"))
+    assert "tiny/image/spark-2" in first  # from root's podman to the user's
+    assert here(site, "spark-1", *ROOTS) == [NAMES["spark-1"]]
+    assert here(site, "spark-2", *USERS) == [NAMES["spark-2"]]
+    assert here(site, "spark-2", *ROOTS) == []
+    assert changed(site.events("up")) == []
+    assert states(site) == dict.fromkeys(NAMES.values(), "running")
+    site.orch("down")
+    assert here(site, "spark-2", *USERS) == []
