@@ -15,6 +15,10 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 
 IMAGE = "orch-lab/host-tree:latest"
 ROOTS, USERS = ("sudo", "podman"), ("podman",)
+# A user's container has a /proc of its own, which the kernel gives only to who sees a whole one already; a lab
+# host's is read-only in parts. And what root left there is of no use to a user.
+FOR_A_USER = "rm -rf /run/orch; mkdir -p /run/whole-proc; mount -t proc proc /run/whole-proc"
+NO_MORE = "umount /run/whole-proc; loginctl disable-linger orch"
 NAMES = {"spark-1": "orch-p-tiny-0", "spark-2": "orch-p-tiny-1"}
 
 
@@ -30,9 +34,8 @@ def site(lab: Lab, tmp_path: Path) -> Iterator[Site]:
 
 
 def forget(lab: Lab, host: str) -> None:
-    """As it comes: podman has nothing, and nobody lingers."""
-    both = f"sudo podman rmi -f -a >/dev/null 2>&1; podman rmi -f -a >/dev/null 2>&1; docker rmi localhost/{IMAGE}"
-    lab.run(host, ["sh", "-c", f"{both} >/dev/null 2>&1; sudo loginctl disable-linger orch"])
+    """As it comes: no podman has an image."""
+    lab.run(host, ["sh", "-c", "sudo podman rmi -fa; podman rmi -fa; rm -rf ~/.local/state/orch/jobs"])
 
 
 def runtimes(site: Site, **said: str) -> None:
@@ -53,7 +56,7 @@ def here(site: Site, host: str, *podman: str) -> list[str]:
 def states(site: Site) -> dict[str, str]:
     told = json.loads(site.orch("status", "--json").stdout)
     (tiny,) = told["deployments"]
-    assert tiny["answer"]["answered"], told
+    assert tiny["answers"], told
     return {rank["name"]: rank["state"] for rank in tiny["ranks"]}
 
 
@@ -69,19 +72,28 @@ def test_a_gang_of_podman_and_docker(site: Site) -> None:
 
     assert changed(site.events("up")) == []
     assert states(site) == dict.fromkeys(NAMES.values(), "running")
-    told = site.orch("logs", "tiny", "-n", "500").stdout
-    assert {"spark-1", "spark-2"} <= set(told.replace(":", " ").split())
+    told = site.orch("logs", "tiny").stdout
+    assert "spark-1 tiny/0 | " in told
+    assert "spark-2 tiny/1 | " in told
 
-    inside = [*ROOTS, "exec", NAMES["spark-1"], "sh", "-c", "echo $LLAMA_ARG_HOST; id -u"]
-    assert site.lab.run("spark-1", inside).stdout.split()[-1] == "0"
     site.lab.run("spark-1", [*ROOTS, "kill", NAMES["spark-1"]])
     assert "exited" in site.orch("status", rc=1).stdout
     assert "tiny/rank/0" in changed(site.events("up"))
+    assert states(site) == dict.fromkeys(NAMES.values(), "running")
     site.orch("down")
     assert here(site, "spark-1", *ROOTS) == []
     assert site.ranks() == {}
 
 
+@pytest.fixture
+def user(lab: Lab) -> Iterator[None]:
+    """spark-2 as a host on which nobody ever was root."""
+    lab.inside("spark-2", FOR_A_USER)
+    yield
+    lab.inside("spark-2", NO_MORE)
+
+
+@pytest.mark.usefixtures("user")
 def test_a_podman_of_roots_and_one_of_the_users(site: Site) -> None:
     runtimes(site, spark_1="runtime: podman", spark_2="runtime: podman, become: never")
     refused = site.orch("up", rc=4)
