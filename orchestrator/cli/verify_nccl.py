@@ -75,9 +75,9 @@ def _collected(world: LiveWorld, site: Site, deployment: Deployment) -> list[Bus
         codes: list[int | None] = []
         for index, host in enumerate(deployment.hosts):
             name = nccl_name(site.cluster.name, deployment.name, collective, index)
-            log = log_read(site.cluster, host, name, LINES)
-            world.read(frozenset({(host, log)}))
-            logs.append(world[host].get(log))
+            query = log_read(site.cluster, host, name, LINES)
+            world.read(frozenset({(host, query)}))
+            logs.append(world[host].get(query))
             mine = [one for one in world[host].get(ours(site.cluster, host)) if one.name == name]
             codes.append(mine[0].exit_code if mine else None)
         bad = next((code for code in codes if code != 0), 0)

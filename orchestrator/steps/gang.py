@@ -40,6 +40,10 @@ def ours(cluster: Cluster, host: str) -> ReadContainers:
     return ReadContainers(cluster.hosts[host].runtime, cluster.name)
 
 
+def log_read(cluster: Cluster, host: str, name: str, lines: int = 40) -> ReadRankLog:
+    return ReadRankLog(name, lines, cluster.hosts[host].runtime)
+
+
 def image_read(cluster: Cluster, deployment: Deployment, host: str) -> ReadImage:
     return ReadImage(cluster.hosts[host].runtime, image_of(deployment))
 
@@ -61,11 +65,6 @@ def log_reads(cluster: Cluster, deployment: Deployment, lines: int = 40) -> Read
         (host, log_read(cluster, host, name, lines))
         for name, host in names(cluster, deployment).items()
     )
-
-
-def log_read(cluster: Cluster, host: str, name: str, lines: int = 40) -> ReadRankLog:
-    """The last lines that a container of this host wrote."""
-    return ReadRankLog(name, lines, cluster.hosts[host].runtime)
 
 
 def rank_reads(cluster: Cluster, deployment: Deployment) -> Reads:

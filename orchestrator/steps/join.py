@@ -24,6 +24,11 @@ def patience(deployment: Deployment) -> Patience:
     return Patience(total=parse_duration(ready.start), stall=parse_duration(ready.stall))
 
 
+def _mark(cluster: Cluster, deployment: Deployment) -> ReadRankMark:
+    head = cluster.hosts[deployment.head]
+    return ReadRankMark(next(iter(names(cluster, deployment))), JOINED, head.runtime)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Joined(GangStep):
     """Every node is a member of the gang, at its address, with its GPUs."""
@@ -53,11 +58,6 @@ class Joined(GangStep):
             return None
         said = (line for line in reversed(self.log(world, name).lines) if line.startswith(BARRIER))
         return self.not_yet(world, next(said, "").removeprefix(BARRIER) or "Ray is starting")
-
-
-def _mark(cluster: Cluster, deployment: Deployment) -> ReadRankMark:
-    head = next(iter(names(cluster, deployment)))
-    return ReadRankMark(head, JOINED, cluster.hosts[deployment.head].runtime)
 
 
 def join_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:

@@ -192,8 +192,8 @@ def _of(cluster: Cluster, deployment: Deployment, run: str) -> Iterable[Step]:
                 patience=Patience(total=TOTAL_S, stall=TOTAL_S),
                 **rank,
             )
-            called = nccl_name(cluster.name, name, collective, index)
-            log = (host, log_read(cluster, host, called, LINES))
+            label = nccl_name(cluster.name, name, collective, index)
+            log = (host, log_read(cluster, host, label, LINES))
             over = NcclEnded(
                 id=f"{at}/ended",
                 role="wait",

@@ -75,8 +75,7 @@ class Warm(GangStep):
 def _mark(cluster: Cluster, deployment: Deployment, sizes: tuple[int, ...]) -> ReadRankMark:
     mark = hashlib.sha256(repr(sizes).encode()).hexdigest()[:8]
     head = next(iter(names(cluster, deployment)))
-    runtime = cluster.hosts[deployment.head].runtime
-    return ReadRankMark(head, f"{RUN}/warm-{mark}", runtime)
+    return ReadRankMark(head, f"{RUN}/warm-{mark}", cluster.hosts[deployment.head].runtime)
 
 
 def warmup_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:

@@ -35,7 +35,9 @@ def site(lab: Lab, tmp_path: Path) -> Iterator[Site]:
 
 def forget(lab: Lab, host: str) -> None:
     """As it comes: no podman has an image."""
-    lab.run(host, ["sh", "-c", "sudo podman rmi -fa; podman rmi -fa; rm -rf ~/.local/state/orch/jobs"])
+    lab.run(
+        host, ["sh", "-c", "sudo podman rmi -fa; podman rmi -fa; rm -rf ~/.local/state/orch/jobs"]
+    )
 
 
 def runtimes(site: Site, **said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,10 @@ from orchestrator import facts
 from orchestrator.contracts import Query
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Gpu, ListeningPort, Privilege
-from orchestrator.script import Result
+from orchestrator.facts.programs import ReadPrograms
+from orchestrator.facts.rank_log import ReadRankLog
+from orchestrator.facts.rank_mark import ReadRankMark
+from orchestrator.script import Result, Script
 from tests.unit.facts import samples
 
 
@@ -111,20 +115,62 @@ def test_an_engine_that_is_not_usable_says_why() -> None:
 PODMAN_INFO = """\
 rc 0
 /home/tom/.local/share/containers/storage
-{"host":{"arch":"arm64","cgroupVersion":"v2"},"store":{"graphRoot":"/home/tom/.local/share/containers/storage"},"version":{"Version":"4.9.3"}}
+{"host":{"arch":"arm64","cgroupVersion":"v2","security":{"rootless":true}},"store":{"graphRoot":"/home/tom/.local/share/containers/storage"},"version":{"Version":"4.9.3"}}
 space 4096 100 50 60
 end
 """
 
 
+PODMAN = {"info": result(PODMAN_INFO), "here": result("cdi no\nlingers no\nend\n")}
+
+
 def test_podman_answers_in_its_own_form() -> None:
-    found = facts.ReadContainerEngine("podman").parse({"info": result(PODMAN_INFO)})
+    found = facts.ReadContainerEngine("podman").parse(PODMAN)
     assert (found.version, found.cgroup, found.free_bytes, found.free_inodes) == (
         "4.9.3",
         "2",
         409_600,
         50,
     )
+
+
+@pytest.mark.parametrize(
+    ("rootless", "here", "nvidia", "lasting"),
+    [
+        ("true", "cdi no\nlingers no\nend\n", False, False),
+        ("true", "cdi yes\nlingers yes\nend\n", True, True),
+        ("false", "cdi no\nlingers no\nend\n", False, True),  # root's need no login
+    ],
+)
+def test_a_users_podman_may_end_with_the_login(
+    rootless: str, here: str, nvidia: bool, lasting: bool
+) -> None:
+    info = PODMAN_INFO.replace('"rootless":true', f'"rootless":{rootless}')
+    query = facts.ReadContainerEngine("sudo -n podman")
+    found = query.parse({"info": result(info), "here": result(here)})
+    assert (found.runtime, found.nvidia, found.lasting) == ("podman", nvidia, lasting)
+    for cut in ("cdi no\nend\n", "cdi \nlingers no\nend\n", "cdi no\nlingers no\n"):
+        with pytest.raises(Unknown):
+            query.parse({"info": result(info), "here": result(cut)})
+
+
+def test_podman_is_asked_as_it_is_called() -> None:
+    """Root's containers are not the user's."""
+    queries: tuple[Query[Any], ...] = (
+        facts.ReadContainers("sudo -n podman", "duo"),
+        facts.ReadContainerEngine("sudo -n podman"),
+        facts.ReadImage("sudo -n podman", "x"),
+        ReadRankLog("orch-duo-vl-0", runtime="sudo -n podman"),
+        ReadRankMark("orch-duo-vl-0", "/orch/ready", "sudo -n podman"),
+        ReadPrograms("sudo -n podman", "x", "mark"),
+    )
+    for query in queries:
+        asked = query.ask()
+        assert isinstance(asked, Script)
+        text = "\n".join(command.sh for command in asked.commands.values())
+        assert "sudo -n podman " in text
+        bare = text.replace("sudo -n podman ", "")
+        assert not re.search(r"podman (ps|info|inspect|image|logs|exec|version)", bare)
 
 
 # Constructed: what our templates print; the first as docker 28.2.2 printed it for a running container.
@@ -169,6 +215,9 @@ def test_containers_of_podman() -> None:
         "",
         "",
     )
+    assert (
+        only.image_id == "sha256:99"
+    )  # as an image of docker's is called, and as ReadImage calls it
 
 
 def test_a_container_that_vanished_meanwhile_is_no_trouble_anything_else_is() -> None:
@@ -176,6 +225,13 @@ def test_a_container_that_vanished_meanwhile_is_no_trouble_anything_else_is() ->
     out = DOCKER_PS.replace("end 0", "end 1")
     gone = result(out, 0, b"Error response from daemon: No such container: abc\n")
     assert len(query.parse({"containers": gone})) == 2
+    # as podman 4.3.1 said it
+    gone = result(
+        PODMAN_PS.replace("end 0", "end 125"),
+        0,
+        b"Error: inspecting object: no such container 63dc\n",
+    )
+    assert len(facts.ReadContainers("podman", "duo").parse({"containers": gone})) == 1
     for err in (b"", b"Error: something else\n"):
         with pytest.raises(Unknown):
             query.parse({"containers": result(out, 0, err)})
@@ -187,6 +243,24 @@ IMAGE = (
     '{"id":"sha256:' + "9" * 64 + '","digests":["vllm/vllm-openai@sha256:' + "a" * 64 + '"],'
     '"arch":"arm64","size":21000000000}\n'
 )
+
+
+# As podman 4.3.1 printed it for an image that was built there, and tagged as one of a registry.
+OF_PODMAN = (
+    '{"id":"' + "9" * 64 + '","digests":["docker.io/vllm/x@sha256:' + "f" * 64 + '",'
+    '"localhost/orch-build/x@sha256:' + "f" * 64 + '"],"arch":"amd64","size":11592}\n'
+)
+
+
+def test_images_of_podman() -> None:
+    query = facts.ReadImage("podman", "vllm/x:1")
+    found = query.parse({"image": result(OF_PODMAN)})
+    assert found.id == "sha256:" + "9" * 64
+    assert found.digests == (
+        "docker.io/vllm/x@sha256:" + "f" * 64,
+    )  # nobody can pull from localhost
+    missing = result("\n", 125, b"Error: inspecting object: nosuch: image not known\n")
+    assert not query.parse({"image": missing}).present
 
 
 def test_images() -> None:
@@ -447,7 +521,7 @@ SAMPLES: list[tuple[Query[Any], Mapping[str, Result]]] = [
     (facts.ReadNetwork(), NETWORK),
     (facts.ReadRdma(), RDMA),
     (facts.ReadListening(sudo=False), {"own": result(samples.SS)}),
-    (facts.ReadContainerEngine("podman"), {"info": result(PODMAN_INFO)}),
+    (facts.ReadContainerEngine("podman"), PODMAN),
     (facts.ReadContainers("docker", "duo"), {"containers": result(DOCKER_PS)}),
     (facts.ReadContainers("podman", "duo"), {"containers": result(PODMAN_PS)}),
     (facts.ReadImage("docker", "x"), {"image": result(IMAGE)}),

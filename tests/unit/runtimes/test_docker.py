@@ -12,9 +12,9 @@ import pytest
 
 from orchestrator.contracts import Mount, Rank
 from orchestrator.errors import FilesWrong
+from orchestrator.ranks.containers import environment
 from orchestrator.ranks.files import words
 from orchestrator.ranks.spec import canonical, digest
-from orchestrator.ranks.containers import environment
 from orchestrator.runtimes.docker import RUNTIME
 
 PLAIN = Rank(

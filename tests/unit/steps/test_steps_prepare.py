@@ -310,6 +310,38 @@ def test_engine_ready(duo: Cluster, answers: Answers, wanted: object, hint: str)
         assert hint in caught.value.hint
 
 
+PODMAN = ContainerEngine("podman", True, True, "4.3.1", "/var/lib/containers/storage", "")
+ROOTS, USERS = "sudo -n podman", "podman"
+ASKS = "sudo: a password is required"
+
+
+@pytest.mark.parametrize(
+    ("called", "more", "hint"),
+    [
+        (ROOTS, {"nvidia": True}, ""),
+        (USERS, {"nvidia": True}, ""),
+        (ROOTS, {}, "nvidia-ctk cdi generate"),  # the toolkit alone gives podman nothing
+        (USERS, {"nvidia": True, "lasting": False}, "loginctl enable-linger tom"),
+        (ROOTS, {"free_bytes": 1000}, "sudo podman system df"),
+        (ROOTS, {"present": False, "usable": False}, "install podman"),
+        (ROOTS, {"usable": False, "why": ASKS}, "tom ALL=(root) NOPASSWD: /usr/bin/podman"),
+        (USERS, {"usable": False, "why": "no subuid ranges"}, "on spark-2: podman info"),
+    ],
+)
+def test_podman_ready(tmp_path: Path, called: str, more: dict[str, Any], hint: str) -> None:
+    rights = "never" if called == USERS else "sudo"
+    said = f"spark-2: {{runtime: podman, become: {rights}, "
+    of = cluster(tmp_path, INVENTORY.replace("spark-2: {", said), CLUSTER)
+    step = one(of, "engine-ready", "spark-2/engine-ready")
+    engine_ = ContainerEngine(**{**vars(PODMAN), **more})
+    answers: Answers = {**CARD, ReadContainerEngine(called): engine_}
+    judged(step, answers, Refused if hint else None)
+    if hint:
+        with pytest.raises(Refused) as caught:
+            step.check(world(step, answers))
+        assert hint in caught.value.hint
+
+
 def test_a_rehearsal_host_needs_no_gpu(duo: Cluster) -> None:
     step = one(duo, "engine-ready", "rehearsal/engine-ready")
     judged(step, {Identify(): identity(), **engine()}, None)
