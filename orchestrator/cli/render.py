@@ -1,4 +1,4 @@
-"""`orch render`: the exact netplan, environment and docker run of every host; no host is contacted."""
+"""`orch render`: the exact netplan, environment and docker or podman run of every host; no host is contacted."""
 
 from __future__ import annotations
 

@@ -70,6 +70,14 @@ def _runtimes(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
         if runtime not in runtimes():
             known = ", ".join(runtimes())
             yield said(deployment, "hosts", f"{host}: runtime {runtime} is not there yet", known)
+        if runtime == "podman" and cluster.hosts[host].become_password is not None:
+            found = said(
+                deployment,
+                "hosts",
+                f"{host}: root's podman is called by a sudo that asks for nothing: become_password is not used for it",
+                "a line `USER ALL=(root) NOPASSWD: /usr/bin/podman` for sudo, or become: never",
+            )
+            yield found.model_copy(update={"severity": "warning"})
 
 
 def _mounts(deployment: Deployment) -> Iterator[Finding]:

@@ -17,6 +17,10 @@ LINES = {
     "gloo-interface": "RuntimeError: Unable to find address for: enp1s0f1np1",
     "shm": "Insufficient space in /dev/shm: 160 MiB required",
     "memlock": "error setting rlimit type 8: operation not permitted",
+    "no-cdi": "Error: setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=GPU-aaaa",
+    "podman-limit": "Error: crun: setrlimit `RLIMIT_MEMLOCK`: Operation not permitted: OCI permission denied",
+    "podman-short-name": 'Error: short-name "python:3.12" did not resolve to an alias and no unqualified-search'
+    ' registries are defined in "/etc/containers/registries.conf"',
     "no-gpu-runtime": 'could not select device driver "" with capabilities: [[gpu]]',
 }
 
