@@ -213,6 +213,7 @@ def docker_answers(docker: Docker, host: LabHost) -> bool:
 
 
 def load_tree_image(docker: Docker, host: LabHost) -> None:
-    """Give the host's own engine the image that ranks run in."""
-    docker.inside(host.container, "docker", "load", "--quiet", stdin=image_archive())
-    docker.inside(host.container, "docker", "image", "inspect", "--format", "{{.Id}}", IMAGE)
+    """Give the host's own engines, docker and root's podman, the image that ranks run in."""
+    for engine in ("docker", "podman"):
+        docker.inside(host.container, engine, "load", "--quiet", stdin=image_archive())
+        docker.inside(host.container, engine, "image", "inspect", "--format", "{{.Id}}", IMAGE)
