@@ -13,7 +13,7 @@ from orchestrator.cli.drive import interruptible, toolbox
 from orchestrator.cli.options import Site
 from orchestrator.cli.playbooks import cluster_playbook, with_options
 from orchestrator.errors import FilesWrong, OrchError
-from orchestrator.facts.rank_log import RankLog, ReadRankLog
+from orchestrator.facts.rank_log import RankLog
 from orchestrator.hosts.pool import run_all
 from orchestrator.plan.build import build
 from orchestrator.rdma.answers import Said
@@ -25,7 +25,7 @@ from orchestrator.run.world import LiveWorld
 from orchestrator.runtimes import runtime
 from orchestrator.script import Command, Script
 from orchestrator.spec.models import Deployment
-from orchestrator.steps.gang import ours
+from orchestrator.steps.gang import log_read, ours
 from orchestrator.steps.nccl import COLLECTIVES, LINES, nccl_name
 
 VERSION = 1  # of the JSON form, docs/json.md
@@ -75,8 +75,9 @@ def _collected(world: LiveWorld, site: Site, deployment: Deployment) -> list[Bus
         codes: list[int | None] = []
         for index, host in enumerate(deployment.hosts):
             name = nccl_name(site.cluster.name, deployment.name, collective, index)
-            world.read(frozenset({(host, ReadRankLog(name, LINES))}))
-            logs.append(world[host].get(ReadRankLog(name, LINES)))
+            query = log_read(site.cluster, host, name, LINES)
+            world.read(frozenset({(host, query)}))
+            logs.append(world[host].get(query))
             mine = [one for one in world[host].get(ours(site.cluster, host)) if one.name == name]
             codes.append(mine[0].exit_code if mine else None)
         bad = next((code for code in codes if code != 0), 0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.probe import answered, probe, script
+from orchestrator.facts.process_folder import RUNTIME, log_of
 from orchestrator.script import Result, Script, sh
 
 GONE = "no such container"
@@ -34,7 +35,10 @@ class ReadRankLog:
     runtime: str = "docker"
 
     def ask(self) -> Script:
-        text = sh("{} logs --timestamps --tail {} {} 2>&1", self.runtime, self.lines, self.name)
+        if self.runtime == RUNTIME:
+            text = log_of(self.name, self.lines)
+        else:
+            text = sh("{} logs --timestamps --tail {} {} 2>&1", self.runtime, self.lines, self.name)
         return script(log=probe(text, keep=65_536))
 
     def parse(self, results: Mapping[str, Result]) -> RankLog:

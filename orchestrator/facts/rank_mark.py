@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.facts.probe import answered, probe, script
+from orchestrator.facts.process_folder import RUNTIME, mark_of
 from orchestrator.script import Result, Script, sh
 
 
@@ -18,6 +19,8 @@ class ReadRankMark:
     runtime: str = "docker"
 
     def ask(self) -> Script:
+        if self.runtime == RUNTIME:
+            return script(mark=probe(mark_of(self.name, self.path)))
         text = sh(
             "if {} exec {} test -e {} 2>/dev/null; then echo yes; else echo no; fi",
             self.runtime,

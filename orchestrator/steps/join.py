@@ -24,6 +24,11 @@ def patience(deployment: Deployment) -> Patience:
     return Patience(total=parse_duration(ready.start), stall=parse_duration(ready.stall))
 
 
+def _mark(cluster: Cluster, deployment: Deployment) -> ReadRankMark:
+    head = cluster.hosts[deployment.head]
+    return ReadRankMark(next(iter(names(cluster, deployment))), JOINED, head.runtime)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Joined(GangStep):
     """Every node is a member of the gang, at its address, with its GPUs."""
@@ -31,7 +36,7 @@ class Joined(GangStep):
     @classmethod
     def of(cls, cluster: Cluster, deployment: Deployment) -> Joined:
         name = deployment.name
-        mark = ReadRankMark(next(iter(names(cluster, deployment))), JOINED)
+        mark = _mark(cluster, deployment)
         return cls(
             id=f"{name}/join",
             role="wait",
@@ -49,7 +54,7 @@ class Joined(GangStep):
     def check(self, world: World) -> Change | None:
         self.watch(world)
         name = next(iter(self.names))
-        if world[self.deployment.head].get(ReadRankMark(name, JOINED)):
+        if world[self.deployment.head].get(_mark(self.cluster, self.deployment)):
             return None
         said = (line for line in reversed(self.log(world, name).lines) if line.startswith(BARRIER))
         return self.not_yet(world, next(said, "").removeprefix(BARRIER) or "Ray is starting")

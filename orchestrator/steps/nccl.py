@@ -13,15 +13,14 @@ from orchestrator.contracts import Change, Patience, Rank, Step, World
 from orchestrator.data import read_template
 from orchestrator.errors import Refused
 from orchestrator.facts.answers import Container
-from orchestrator.facts.rank_log import ReadRankLog
 from orchestrator.network.environment import environment_reads
-from orchestrator.ranks.build import environment, member_addresses, rank
+from orchestrator.ranks.build import container_hosts, environment, member_addresses, rank
 from orchestrator.ranks.spec import digest
 from orchestrator.rdma.nccl import MOST_BYTES, Collective
 from orchestrator.runtimes import runtime
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, container_reads, image_read, ours
+from orchestrator.steps.gang import GangStep, container_reads, image_read, log_read, ours
 
 TEST = "/orch/nccl_test.py"
 PORT = 29_555
@@ -88,7 +87,9 @@ class NcclIdle(GangStep):
                     step=self.id,
                     hint="orch down, then again; `orch verify-rdma --live` looks at what runs",
                 )
-        if not world[self.host].get(image_read(self.cluster, self.deployment, self.host)).present:
+        boxed = self.host in container_hosts(self.cluster, self.deployment)
+        image = image_read(self.cluster, self.deployment, self.host)
+        if boxed and not world[self.host].get(image).present:
             raise Refused(
                 f"the image {self.deployment.profile.image} is not there",
                 host=self.host,
@@ -148,7 +149,7 @@ class NcclEnded(NcclStep):
         container = self.container(world)
         if container is None or container.state in ("exited", "dead"):
             return None
-        log = world[self.host].get(ReadRankLog(self.name, LINES))
+        log = world[self.host].get(log_read(self.cluster, self.host, self.name, LINES))
         return Change(f"{self.collective} runs", progress=log.stamp, log=log.last)
 
 
@@ -169,7 +170,8 @@ def _of(cluster: Cluster, deployment: Deployment, run: str) -> Iterable[Step]:
     common: dict[str, Any] = {"cluster": cluster, "deployment": deployment, "scope": name}
     needs: set[str] = set()
     for host in deployment.hosts:
-        image = frozenset({(host, image_read(cluster, deployment, host))})
+        boxed = host in container_hosts(cluster, deployment)
+        image = frozenset({(host, image_read(cluster, deployment, host))} if boxed else ())
         idle = NcclIdle(
             id=f"{name}/nccl/idle/{host}", role="gate", host=host, reads=reads | image, **common
         )
@@ -193,7 +195,8 @@ def _of(cluster: Cluster, deployment: Deployment, run: str) -> Iterable[Step]:
                 patience=Patience(total=TOTAL_S, stall=TOTAL_S),
                 **rank,
             )
-            log = (host, ReadRankLog(nccl_name(cluster.name, name, collective, index), LINES))
+            label = nccl_name(cluster.name, name, collective, index)
+            log = (host, log_read(cluster, host, label, LINES))
             over = NcclEnded(
                 id=f"{at}/ended",
                 role="wait",

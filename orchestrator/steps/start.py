@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Rank, Step, World
-from orchestrator.facts.rank_log import ReadRankLog
 from orchestrator.ranks.spec import differences
 from orchestrator.runtimes import runtime
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, found, names, rank_reads
+from orchestrator.steps.gang import GangStep, found, log_read, names, rank_reads
 from orchestrator.steps.room import Room, room_reads
 
 START_S = 300.0
@@ -37,7 +36,7 @@ class RankRuns(GangStep):
         if container is None:
             return Change(f"start {rank.role} {rank.name}", diff=differences(None, rank))
         diff = differences(container.labels.get("orch.spec"), rank)
-        log = world[rank.host].get(ReadRankLog(rank.name, TAIL))
+        log = world[rank.host].get(log_read(self.cluster, rank.host, rank.name, TAIL))
         last = f" (last line: {log.last})" if container.state == "exited" and log.last else ""
         return Change(f"restart {rank.role} {rank.name}: it {why}{last}", diff=diff)
 
@@ -71,7 +70,7 @@ def _steps(cluster: Cluster, deployment: Deployment) -> Iterable[Step]:
         )
     ports = frozenset(f"{name}/ports/{host}" for host in hosts)
     for index, host in enumerate(deployment.hosts):
-        log = ReadRankLog(list(names(cluster, deployment))[index], TAIL)
+        log = log_read(cluster, host, list(names(cluster, deployment))[index], TAIL)
         yield RankRuns(
             id=f"{name}/rank/{index}",
             host=host,

@@ -10,8 +10,11 @@ from typing import Any
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.data import read_template
 from orchestrator.facts.embedding import Embedding
+from orchestrator.facts.process_folder import marked
 from orchestrator.facts.rank_mark import ReadRankMark
+from orchestrator.ranks.build import PROCESS, folders
 from orchestrator.ranks.entrypoint import RUN
+from orchestrator.ranks.files import on_host, words
 from orchestrator.script import Command, Raw, Script, Sh, argv, secret_mark, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.answer import question
@@ -27,6 +30,10 @@ def asking(cluster: Cluster, deployment: Deployment, container: str, sizes: Iter
     kind = "embeddings" if isinstance(asked, Embedding) else "completions"
     line = argv("-c", program, asked.address, asked.port, asked.model, kind, *sizes)
     runtime = cluster.hosts[deployment.head].runtime
+    if runtime == PROCESS:
+        bin_ = folders(cluster, deployment, deployment.head).get("PATH", ())
+        places = words([on_host(one) for one in bin_])
+        return sh("for one in {}; do PATH=$PATH:$one; done\npython3 {}", Raw(places), Raw(line))
     return sh(
         "if command -v python3 >/dev/null; then python3 {}; else {} exec -i {} python3 {}; fi",
         Raw(line),
@@ -65,6 +72,10 @@ class Warm(GangStep):
         ask = asking(self.cluster, self.deployment, self._container, self.sizes)
         made = sh("mkdir -p {} && : > {}", RUN, self._mark.path)
         runtime = self.cluster.hosts[self.deployment.head].runtime
+        if runtime == PROCESS:
+            made = marked(self._container, self._mark.path)
+            text = sh("{}\n[ $? = 0 ] && {}", Raw(ask), Raw(made))
+            return Script({"warm": Command(text, stdin=key(self.deployment), timeout=WARM_S)})
         text = sh(
             "{}\n[ $? = 0 ] && {} exec -u 0 {} sh -c {}", Raw(ask), runtime, self._container, made
         )
@@ -74,7 +85,7 @@ class Warm(GangStep):
 def _mark(cluster: Cluster, deployment: Deployment, sizes: tuple[int, ...]) -> ReadRankMark:
     mark = hashlib.sha256(repr(sizes).encode()).hexdigest()[:8]
     head = next(iter(names(cluster, deployment)))
-    return ReadRankMark(head, f"{RUN}/warm-{mark}")
+    return ReadRankMark(head, f"{RUN}/warm-{mark}", cluster.hosts[deployment.head].runtime)
 
 
 def warmup_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
