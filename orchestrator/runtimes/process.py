@@ -159,7 +159,7 @@ if alive; then
   while alive && [ "$(date +%s)" -lt "$until" ]; do sleep 0.1 || sleep 1; done
 fi
 tries=0
-while found=$(members) && [ -n "$found" ] && [ "$tries" -lt 100 ]; do
+while found=$(members); [ -n "$found" ] && [ "$tries" -lt 100 ]; do
   for file in $found; do
     one=${file#/proc/} one=${one%/environ}
     grep -qszxF "ORCH_PROCESS=$token" "$file" && kill -KILL "$one" 2>/dev/null

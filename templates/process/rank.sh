@@ -18,11 +18,11 @@ put() { printf '%s\n' "$2" >"$d/$1.new" && mv "$d/$1.new" "$d/$1"; }
 read -r boot </proc/sys/kernel/random/boot_id
 put pid "$$ $(started $$) $boot"
 mkfifo "$t/log" || exit 1
-if command -v python3 >/dev/null 2>&1; then
-  python3 -I -S "$d/stamp.py" "$d/log" <"$t/log" >/dev/null 2>&1 &
-else
-  sh "$d/stamp.sh" "$d/log" <"$t/log" >/dev/null 2>&1 &
-fi
+( # without the token: it ends when nobody can write any more
+  unset ORCH_PROCESS
+  if command -v python3; then exec python3 -I -S "$d/stamp.py" "$d/log"; fi
+  exec sh "$d/stamp.sh" "$d/log"
+) <"$t/log" >/dev/null 2>&1 &
 stamper=$!
 exec >"$t/log" 2>&1 </dev/null
 
@@ -46,7 +46,7 @@ enter() { # only ever in a subshell: a variable may have any name
   eval "$orch_given"
 }
 
-left() { # ends what the program left behind: all that has the token, but this shell and what it needs
+left() { # ends what the program left behind: all that has the token, but this shell
   for file in $(grep -slzxF "ORCH_PROCESS=$token" /proc/[0-9]*/environ); do
     pid=${file#/proc/} pid=${pid%/environ}
     case $pid in "$$" | "$stamper" | "$watcher") continue ;; esac
@@ -111,7 +111,7 @@ done
 rm -f "$d/health"
 exec >/dev/null 2>&1
 tries=0
-while started "$stamper" && [ "$tries" -lt 20 ]; do
+while started "$stamper" && [ "$tries" -lt 100 ]; do
   tries=$((tries + 1))
   sleep 0.1 || sleep 1
 done
