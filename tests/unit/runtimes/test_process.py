@@ -114,6 +114,9 @@ def lives(pid: int) -> bool:
         return False
 
 
+in_each_shell = pytest.mark.parametrize("place", SHELLS, indirect=True)
+
+
 def until(true: Callable[[], Any], seconds: float = 15) -> None:
     """A process of the system's needs a moment."""
     Retrying(
@@ -123,13 +126,14 @@ def until(true: Callable[[], Any], seconds: float = 15) -> None:
     )(true)
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    one = Place(tmp_path, request.param)
+    one = Place(tmp_path, getattr(request, "param", SHELLS[0]))
     yield one
     one.run(RUNTIME.stop(PLAIN.name, 1))
 
 
+@in_each_shell
 def test_it_runs_with_its_record_and_its_environment_and_is_gone_when_it_is_stopped(
     place: Place,
 ) -> None:
@@ -168,6 +172,7 @@ def test_a_secret_is_in_no_file_and_no_argument(place: Place) -> None:
     assert {one.stat().st_mode & 0o077 for one in [place.folder, place.folder / "record"]} == {0}
 
 
+@in_each_shell
 def test_a_secret_with_a_line_break_is_not_two_variables(place: Place) -> None:
     made = RUNTIME.start(rank())
     commands = {
@@ -196,6 +201,7 @@ def test_a_program_that_is_killed_is_told_with_its_code(place: Place) -> None:
     assert place.one().exit_code == 137
 
 
+@in_each_shell
 def test_with_its_supervisor_killed_it_is_dead_and_what_is_left_is_ended(place: Place) -> None:
     place.start(rank())
     until(lambda: place.log().last == "up")
@@ -215,6 +221,7 @@ def test_one_that_does_not_hear_is_killed_after_its_time(place: Place) -> None:
     assert place.see() == ()
 
 
+@in_each_shell
 def test_a_process_number_that_is_anothers_now_is_left_alone(place: Place) -> None:
     place.start(rank("exit 0\n"))
     until(lambda: place.one().state == "exited")
@@ -257,6 +264,7 @@ def test_a_start_over_one_that_runs_ends_it_first(place: Place) -> None:
     assert not [one for one in pids if lives(one)]
 
 
+@in_each_shell
 def test_it_is_started_again_as_often_as_its_policy_says_once_it_was_ready(place: Place) -> None:
     place.start(rank("until [ -e /orch/go ]; do sleep 0.1; done\nexit 3\n"))
     assert place.one().restart_policy == "no"
@@ -291,6 +299,7 @@ def test_what_a_person_would_type(place: Place) -> None:
     ]
 
 
+@in_each_shell
 def test_folders_come_before_what_there_is(place: Place) -> None:
     given = rank(env={}, paths={"PATH": ("~/v/bin",), "LD_LIBRARY_PATH": ("/n", "~/l")})
     done = subprocess.run(
@@ -317,6 +326,7 @@ def test_a_limit_that_it_may_not_have_ends_it_with_a_word(place: Place) -> None:
         RUNTIME.start(rank(ulimits={"sigpending": "1"}))
 
 
+@in_each_shell
 def test_health_is_told(place: Place) -> None:
     made = RUNTIME.start(rank(health="test -e /orch/well"))
     commands = dict(made.commands)
@@ -328,6 +338,7 @@ def test_health_is_told(place: Place) -> None:
     until(lambda: place.one().health == "healthy")
 
 
+@in_each_shell
 def test_what_there_is_for_processes_can_be_read(place: Place) -> None:
     query = ReadProcessHost()
     found = query.parse(run_script(query.ask(), place.shell, place.env))
