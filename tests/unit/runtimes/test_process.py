@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -392,3 +393,19 @@ def test_a_record_is_one_line_of_json() -> None:
     assert "\n" not in text
     assert json.loads(text)["orch.deployment"] == "vl"
     assert list(made.commands)[:3] == ["free", "file owner", "file record"]
+
+
+def test_a_log_that_is_full_makes_room(tmp_path: Path) -> None:
+    templates = Path(__file__).resolve().parents[3] / "templates/process"
+    log = tmp_path / "log"
+    for text in ("first", "second", "third"):
+        with log.open("ab") as file:
+            file.truncate(60_000_000)
+        subprocess.run(
+            [sys.executable, "-I", "-S", templates / "stamp.py", log],
+            input=f"{text}\n".encode(),
+            check=True,
+        )
+        assert log.read_bytes().endswith(f" {text}\n".encode())
+        assert log.stat().st_size < 1000
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["log", "log.1", "log.2"]
