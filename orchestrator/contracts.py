@@ -156,6 +156,9 @@ class Rank:
     ulimits: Mapping[str, str] = field(default_factory=dict)
     caps: frozenset[str] = frozenset()
     state: str = "/var/lib/orch"  # folder on the host for `files`; "~/…" where there is no sudo
+    paths: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # of a process: variable → folders of the host, "~/…" too; before what PATH has already
 
 
 class Engine(Protocol):

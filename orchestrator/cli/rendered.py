@@ -11,6 +11,7 @@ from orchestrator.facts.assumed import assumed_world
 from orchestrator.facts.engine_words import typed
 from orchestrator.network.netplan import netplan_text
 from orchestrator.network.topology import plan_fabric
+from orchestrator.ranks.build import container_hosts
 from orchestrator.ranks.context import image_of
 from orchestrator.runtimes import runtime
 from orchestrator.spec.models import Cluster, Host
@@ -55,7 +56,7 @@ def _builds(cluster: Cluster, host: Host) -> Iterator[dict[str, str]]:
     """Images that this host builds, by the command that a person would type where the files lie."""
     for deployment in cluster.deployments.values():
         build, image = deployment.profile.build, image_of(deployment)
-        if build is None or deployment.head != host.name:
+        if build is None or container_hosts(cluster, deployment)[:1] != (host.name,):
             continue
         words = build_words(typed(host.runtime), image, build.dockerfile, build.context)
         yield {"deployment": deployment.name, "image": image, "run": str(words)}

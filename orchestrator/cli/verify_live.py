@@ -10,13 +10,13 @@ import click
 
 from orchestrator.cli.options import Site
 from orchestrator.errors import Failed, FilesWrong, OrchError, Unreachable
-from orchestrator.facts import ReadContainers
 from orchestrator.facts.answers import Container
 from orchestrator.facts.rdma_counters import ReadRdmaCounters
 from orchestrator.hosts.reader import read
 from orchestrator.rdma.live import Counters, Live, Port, devices_of, environment_of, judged, through
-from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.spec.models import Deployment
 from orchestrator.steps.counters import request
+from orchestrator.steps.gang import ours
 
 COLOURS = {"rdma": "green", "partly": "yellow", "tcp": "red", "unknown": "magenta"}
 VERSION = 1  # of the JSON form, docs/json.md
@@ -71,24 +71,20 @@ def looked(site: Site, deployment: Deployment) -> Live:
 
 def running(site: Site, deployment: Deployment) -> Mapping[str, Container]:
     """The deployment's container on each of its hosts, as it runs now."""
-    world = read(site.hosts, {(host, _ours(site.cluster, host)) for host in deployment.hosts})
+    world = read(site.hosts, {(host, ours(site.cluster, host)) for host in deployment.hosts})
     found = {}
     for host in dict.fromkeys(deployment.hosts):
         if host in world.errors:
             raise world.errors[host]
         mine = [
             one
-            for one in world[host].get(_ours(site.cluster, host))
+            for one in world[host].get(ours(site.cluster, host))
             if one.labels.get("orch.deployment") == deployment.name and one.state == "running"
         ]
         if not mine:
             raise Failed(f"{deployment.name} does not run on {host}", host=host, hint="orch up")
         found[host] = mine[0]
     return found
-
-
-def _ours(cluster: Cluster, host: str) -> ReadContainers:
-    return ReadContainers(cluster.hosts[host].runtime, cluster.name)
 
 
 def counters(site: Site, ports: Mapping[str, tuple[Port, ...]]) -> Mapping[str, Counters]:

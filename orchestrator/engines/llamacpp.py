@@ -130,7 +130,7 @@ class LlamaCpp:
 
     def steps(self, cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
         """Only that the programs are in the image: the head's script waits for the workers itself."""
-        made = []
+        made: list[Step] = []
         for index, host in enumerate(deployment.hosts):
             name = "rpc-server" if index else "server"
             programs = {name: program(deployment.profile, name)[0]}

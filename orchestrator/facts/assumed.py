@@ -28,6 +28,7 @@ from orchestrator.facts.containers import ReadContainers
 from orchestrator.facts.engine_words import program
 from orchestrator.facts.gpus import ReadGpus
 from orchestrator.facts.network import ReadNetwork
+from orchestrator.facts.processes import ReadProcesses
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.spec.models import Cluster, Host
 
@@ -165,6 +166,7 @@ ANSWERS: Mapping[type[Any], Callable[[Cluster, Host, object], object]] = {
     ReadContainerEngine: assumed_engine,
     ReadContainers: assumed_containers,
     ReadGpus: assumed_gpus,
+    ReadProcesses: assumed_containers,
     ReadNetwork: assumed_network,
     ReadRdma: assumed_rdma,
 }

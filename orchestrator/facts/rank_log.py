@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestrator.errors import Unknown
 from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.probe import answered, probe, script
+from orchestrator.facts.process_folder import RUNTIME, log_of
 from orchestrator.script import Result, Script, sh
 
 GONE = "no such container"
@@ -35,8 +36,11 @@ class ReadRankLog:
     runtime: str = "docker"
 
     def ask(self) -> Script:
-        called = spoken(self.runtime)
-        text = sh("{} logs --timestamps --tail {} {} 2>&1", called, self.lines, self.name)
+        if self.runtime == RUNTIME:
+            text = log_of(self.name, self.lines)
+        else:
+            called = spoken(self.runtime)
+            text = sh("{} logs --timestamps --tail {} {} 2>&1", called, self.lines, self.name)
         return script(log=probe(text, keep=65_536))
 
     def parse(self, results: Mapping[str, Result]) -> RankLog:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.probe import answered, probe, script
+from orchestrator.facts.process_folder import RUNTIME, mark_of
 from orchestrator.script import Result, Script, sh
 
 
@@ -19,6 +20,8 @@ class ReadRankMark:
     runtime: str = "docker"
 
     def ask(self) -> Script:
+        if self.runtime == RUNTIME:
+            return script(mark=probe(mark_of(self.name, self.path)))
         text = sh(
             "if {} exec {} test -e {} 2>/dev/null; then echo yes; else echo no; fi",
             spoken(self.runtime),

@@ -20,6 +20,7 @@ from orchestrator.ranks.local import digest
 from orchestrator.spec.models import Cluster, Deployment, Host, LimitsEntry
 from orchestrator.spec.units import parse_size
 
+PROCESS = "process"  # a runtime without containers: files, GPUs and limits are the host's own
 ROOT_STATE = "/var/lib/orch"
 USER_STATE = "~/.local/state/orch"
 # llama.cpp is given the first part, and finds the others beside it
@@ -33,7 +34,7 @@ def container_name(cluster: str, deployment: str, index: int) -> str:
 
 def state_folder(host: Host) -> str:
     """Where a host keeps files of ours: root's, or the user's where there is no sudo."""
-    return ROOT_STATE if host.become == "sudo" else USER_STATE
+    return ROOT_STATE if host.become == "sudo" and host.runtime != PROCESS else USER_STATE
 
 
 def synced_path(cluster: Cluster, host: Host, source: str) -> str:
@@ -55,7 +56,8 @@ def gpu_choice(cluster: Cluster, deployment: Deployment, host: str) -> tuple[str
     place = cluster.hosts[host]
     count = place.gpu_count
     if place.kind.logical_gpus or count == 0 or deployment.gpus in (0, ()):
-        return None
+        none = deployment.gpus in (0, ()) and not place.kind.logical_gpus
+        return () if none and place.runtime == PROCESS else None
     if deployment.gpus == "all":
         return "all"
     asked = deployment.gpus
@@ -68,6 +70,11 @@ def gpu_choice(cluster: Cluster, deployment: Deployment, host: str) -> tuple[str
     return tuple(chosen)
 
 
+def container_hosts(cluster: Cluster, deployment: Deployment) -> tuple[str, ...]:
+    """The hosts of a gang, head first, that run it in containers: they need its image."""
+    return tuple(one for one in deployment.hosts if cluster.hosts[one].runtime != PROCESS)
+
+
 def member_addresses(cluster: Cluster, deployment: Deployment, world: World) -> tuple[str, ...]:
     """Where each rank is reached by the others, head first."""
     return tuple(rank_address(cluster, deployment, host, world) for host in deployment.hosts)
@@ -78,13 +85,16 @@ def uses_rdma(cluster: Cluster, deployment: Deployment, host: str, world: World)
     if not rank_devices(cluster, deployment, host, world):
         return False
     found = world[host].get(ReadRdma())
-    return found.dev_infiniband and found.memlock_unlimited
+    own = cluster.hosts[host].runtime == PROCESS  # its limit is looked at by the start itself
+    return found.dev_infiniband and (found.memlock_unlimited or own)
 
 
 def mounts(
     cluster: Cluster, deployment: Deployment, host: str, *, model: bool = True
 ) -> tuple[Mount, ...]:
-    """What the profile mounts, and the model's own path where nothing else brings it."""
+    """What the profile mounts, and the model's own path where nothing else brings it. A process mounts nothing."""
+    if cluster.hosts[host].runtime == PROCESS:
+        return ()
     found = tuple(_mounts(cluster, deployment, cluster.hosts[host]))
     return (*found, *_model_mount(deployment)) if model else found
 
@@ -129,6 +139,28 @@ def api_key(deployment: Deployment, variable: str) -> frozenset[str]:
     return frozenset({f"{variable}=api_key"}) if wanted else frozenset()
 
 
+def folders(cluster: Cluster, deployment: Deployment, host: str) -> dict[str, tuple[str, ...]]:
+    """`Rank.paths`: what `venv:`, `cuda_home:` and `library_paths:` mean for a process."""
+    profile = deployment.profile
+    if cluster.hosts[host].runtime != PROCESS:
+        return {}
+    own = [_home(one) for one in (profile.venv, profile.cuda_home) if one]
+    libraries = [_home(one) for one in profile.library_paths]
+    libraries += [f"{_home(profile.cuda_home)}/lib64"] if profile.cuda_home else []
+    found = {
+        "PATH": tuple(f"{one}/bin" for one in own),
+        "LD_LIBRARY_PATH": tuple(libraries),
+        "VIRTUAL_ENV": (_home(profile.venv),) if profile.venv else (),
+        "CUDA_HOME": (_home(profile.cuda_home),) if profile.cuda_home else (),
+    }
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def _home(path: str) -> str:
+    """A path that starts nowhere else starts in the home of the user on the host."""
+    return path.rstrip("/") if path.startswith(("/", "~/")) else f"~/{path.rstrip('/')}"
+
+
 def _limit(entry: LimitsEntry, field: str) -> int | None:
     value = getattr(entry, field)
     return parse_size(value) if value is not None else None
@@ -144,7 +176,7 @@ def common(cluster: Cluster, deployment: Deployment, index: int, world: World) -
         "index": index,
         "host": host,
         "name": container_name(cluster.name, deployment.name, index),
-        "image": image_of(deployment),
+        "image": image_of(deployment) if cluster.hosts[host].runtime != PROCESS else "",
         "secrets": frozenset(profile.secrets),
         "mounts": mounts(cluster, deployment, host),
         "gpus": gpu_choice(cluster, deployment, host),
@@ -154,6 +186,7 @@ def common(cluster: Cluster, deployment: Deployment, index: int, world: World) -
         "memory_swap_bytes": _limit(deployment.limits, "memory_swap"),
         "cpus": deployment.limits.cpus,
         "state": state_folder(cluster.hosts[host]),
+        "paths": folders(cluster, deployment, host),
     }
 
 

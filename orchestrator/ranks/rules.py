@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from orchestrator.facts.engine_words import program
 from orchestrator.flags import flags
 from orchestrator.ranks.arguments import name_of
+from orchestrator.ranks.build import container_hosts
 from orchestrator.ranks.context import context
+from orchestrator.ranks.process_rules import process_findings
 from orchestrator.runtimes import runtimes
 from orchestrator.spec.models import Build, Cluster, Deployment, Finding, Profile
 
@@ -19,16 +21,15 @@ def said(deployment: Deployment, path: str, message: str, suggestion: str = "") 
 
 
 def common_findings(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
-    yield from _required(deployment)
+    yield from _required(cluster, deployment)
     yield from _runtimes(cluster, deployment)
     yield from _mounts(deployment)
+    yield from process_findings(cluster, deployment)
     yield from _not_yet(deployment)
 
 
 NOT_YET = {
     "patches": "patch the file yourself, or say it in `args:` (vLLM: hf-overrides)",
-    "venv": "name the programs in `commands:`",
-    "cuda_home": "set CUDA_HOME in `env:`",
 }
 
 
@@ -40,13 +41,13 @@ def _not_yet(deployment: Deployment) -> Iterator[Finding]:
             yield found.model_copy(update={"severity": "warning"})
 
 
-def _required(deployment: Deployment) -> Iterator[Finding]:
+def _required(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
     profile = deployment.profile
     if not profile.model:
         yield said(deployment, "profile", f"profile {profile.name} names no model")
     if profile.build is not None:
         yield from _build(profile, profile.build)
-    elif not profile.image:
+    elif not profile.image and container_hosts(cluster, deployment):
         yield said(deployment, "profile", f"profile {profile.name} names no image")
 
 

@@ -328,6 +328,7 @@ class ProfileFile(Strict):
     patches: Mapping[str, Any] = {}
     venv: str | None = None
     cuda_home: str | None = None
+    library_paths: tuple[str, ...] = ()
     caches: Mapping[str, str] = {}
     build: Build | None = None
     shm: Size | None = None

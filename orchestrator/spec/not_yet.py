@@ -8,8 +8,6 @@ from orchestrator.spec.models import Cluster, Deployment, Finding
 
 PROFILE = {
     "patches": "patch the model's files yourself",
-    "venv": "only containers are started",
-    "cuda_home": "only containers are started",
 }
 CLUSTER = {
     "notify": "nobody is told",

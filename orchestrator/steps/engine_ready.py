@@ -15,6 +15,7 @@ from orchestrator.facts.gpus import ReadGpus
 from orchestrator.facts.identity import Identify
 from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster
+from orchestrator.steps.process_ready import process_ready_steps
 from orchestrator.steps.rights import size_text
 
 # A container writes its layer, its log and its state: an engine with less room fails in odd ways.
@@ -120,7 +121,8 @@ class EngineReady(Step):
 
 
 def engine_ready_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
-    """For hosts that run ranks in containers."""
+    """For hosts that run ranks, in containers or as processes."""
+    yield from process_ready_steps(cluster)
     here = placed(cluster)
     for host in cluster.used_hosts:
         if host.name not in here or host.runtime == "process":

@@ -12,10 +12,11 @@ from typing import Any
 from orchestrator.contracts import Change, Query, Rank, Step, World
 from orchestrator.engines import engine
 from orchestrator.errors import Failed
-from orchestrator.facts import ReadContainers, ReadImage
+from orchestrator.facts import ReadImage
 from orchestrator.facts.answers import Container
+from orchestrator.facts.processes import held
 from orchestrator.facts.rank_log import RankLog, ReadRankLog
-from orchestrator.ranks.build import container_name
+from orchestrator.ranks.build import container_hosts, container_name
 from orchestrator.ranks.context import image_of
 from orchestrator.ranks.spec import digest
 from orchestrator.spec.models import Cluster, Deployment
@@ -35,9 +36,9 @@ LAST_LINES = 12
 LINE = 400  # of a line that a rank wrote; some are whole configurations
 
 
-def ours(cluster: Cluster, host: str) -> ReadContainers:
-    """This cluster's containers on a host."""
-    return ReadContainers(cluster.hosts[host].runtime, cluster.name)
+def ours(cluster: Cluster, host: str) -> Query[tuple[Container, ...]]:
+    """This cluster's ranks on a host, in whatever it runs them in."""
+    return held(cluster.hosts[host].runtime, cluster.name)
 
 
 def log_read(cluster: Cluster, host: str, name: str, lines: int = 40) -> ReadRankLog:
@@ -69,7 +70,8 @@ def log_reads(cluster: Cluster, deployment: Deployment, lines: int = 40) -> Read
 
 def rank_reads(cluster: Cluster, deployment: Deployment) -> Reads:
     """What it takes to know the wanted ranks, and to compare them with what runs."""
-    images = frozenset((host, image_read(cluster, deployment, host)) for host in deployment.hosts)
+    boxed = container_hosts(cluster, deployment)
+    images = frozenset((host, image_read(cluster, deployment, host)) for host in boxed)
     own = engine(deployment.profile.engine).reads(cluster, deployment)
     return own | images | container_reads(cluster, deployment)
 
@@ -130,9 +132,10 @@ class GangStep(Step):
             return "is not there"
         if container.labels.get("orch.hash") != digest(rank):
             return "has another specification"
-        image = world[rank.host].get(image_read(self.cluster, self.deployment, rank.host))
-        if image.present and image.id != container.image_id:
-            return f"runs an older {rank.image}"
+        if rank.host in container_hosts(self.cluster, self.deployment):
+            image = world[rank.host].get(image_read(self.cluster, self.deployment, rank.host))
+            if image.present and image.id != container.image_id:
+                return f"runs an older {rank.image}"
         return "" if container.state == "running" else state_words(container)
 
     def log(self, world: World, name: str) -> RankLog:

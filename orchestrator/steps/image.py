@@ -10,6 +10,7 @@ from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Failed
 from orchestrator.facts.answers import Image
 from orchestrator.facts.engine_words import anywhere, spoken, typed
+from orchestrator.ranks.build import container_hosts
 from orchestrator.ranks.context import image_of
 from orchestrator.script import Script, Sh, all_of, sh
 from orchestrator.spec.models import Cluster
@@ -125,6 +126,9 @@ class ImageHere(ImageStep):
 
 def image_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     for name, deployment in cluster.deployments.items():
+        hosts = container_hosts(cluster, deployment)
+        if not hosts:
+            continue
         reads = copy_reads(cluster, deployment)
         built = tuple(build_steps(cluster, deployment, reads))
         yield from built
@@ -136,8 +140,8 @@ def image_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
             "deployment": deployment,
         }
         first = frozenset(one.id for one in built)
-        several = len(deployment.hosts) > 1
-        offers = {host: f"{name}/image-offer/{host}" for host in deployment.hosts if several}
+        several = len(hosts) > 1
+        offers = {host: f"{name}/image-offer/{host}" for host in hosts if several}
         for host, offer in offers.items():
             yield ImageOffered(
                 id=offer,
@@ -146,7 +150,7 @@ def image_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
                 patience=Patience(total=60, stall=60),
                 **common,
             )
-        for host in deployment.hosts:
+        for host in hosts:
             yield ImageHere(
                 id=f"{name}/image/{host}",
                 host=host,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from orchestrator.contracts import Change, Patience, World
 from orchestrator.errors import Failed
 from orchestrator.facts.engine_words import spoken
-from orchestrator.ranks.build import USER_STATE
+from orchestrator.ranks.build import USER_STATE, container_hosts
 from orchestrator.ranks.context import FILE, FOLDER, Context, context, image_of
 from orchestrator.ranks.files import Word, on_host, words
 from orchestrator.script import Command, Raw, Script, Sh, sh
@@ -96,16 +96,17 @@ class ImageBuilt(GangStep):
 
 
 def build_reads(cluster: Cluster, deployment: Deployment) -> Reads:
-    return frozenset({(deployment.head, build_job(deployment))})
+    return frozenset({(container_hosts(cluster, deployment)[0], build_job(deployment))})
 
 
 def build_steps(cluster: Cluster, deployment: Deployment, reads: Reads) -> Iterable[ImageBuilt]:
     """One for a deployment whose profile says `build:`."""
     if deployment.profile.build is None:
         return
+    builder = container_hosts(cluster, deployment)[0]
     yield ImageBuilt(
-        id=f"{deployment.name}/image-build/{deployment.head}",
-        host=deployment.head,
+        id=f"{deployment.name}/image-build/{builder}",
+        host=builder,
         scope=deployment.name,
         stage="image",
         reads=reads | build_reads(cluster, deployment),

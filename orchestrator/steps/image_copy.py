@@ -17,6 +17,7 @@ from orchestrator.facts import Identify, ReadNetwork
 from orchestrator.facts.answers import Image
 from orchestrator.facts.engine_words import spoken
 from orchestrator.flags import flags
+from orchestrator.ranks.build import container_hosts
 from orchestrator.ranks.context import image_of
 from orchestrator.script import Sh, all_of, argv, pipe, sh
 from orchestrator.spec.models import Cluster, Deployment
@@ -96,7 +97,7 @@ def copy_reads(cluster: Cluster, deployment: Deployment) -> Reads:
     """What it takes to say who has the image, who lacks it, and how they reach each other."""
     return frozenset(
         (host, query)
-        for host in deployment.hosts
+        for host in container_hosts(cluster, deployment)
         for query in (
             image_read(cluster, deployment, host),
             pull_job(deployment),
@@ -114,7 +115,7 @@ def image_on(cluster: Cluster, deployment: Deployment, host: str, world: World) 
 
 def model_image(cluster: Cluster, deployment: Deployment, world: World) -> tuple[str, Image] | None:
     """The image that all should have: that of the first host, head first, that has one."""
-    for host in deployment.hosts:
+    for host in container_hosts(cluster, deployment):
         image = image_on(cluster, deployment, host, world)
         if image.present:
             return host, image
@@ -130,7 +131,7 @@ def copy_of(cluster: Cluster, deployment: Deployment, world: World) -> Copy | No
     ours = deployment.profile.build is not None or not model.digests
     lacking = tuple(
         host
-        for host in deployment.hosts
+        for host in container_hosts(cluster, deployment)
         if image_on(cluster, deployment, host, world).id != model.id
         and (ours or world[host].get(pull_job(deployment)).failed)
     )

@@ -14,7 +14,7 @@ from orchestrator.data import read_template
 from orchestrator.errors import Refused
 from orchestrator.facts.answers import Container
 from orchestrator.network.environment import environment_reads
-from orchestrator.ranks.build import environment, member_addresses, rank
+from orchestrator.ranks.build import container_hosts, environment, member_addresses, rank
 from orchestrator.ranks.spec import digest
 from orchestrator.rdma.nccl import MOST_BYTES, Collective
 from orchestrator.runtimes import runtime
@@ -87,7 +87,9 @@ class NcclIdle(GangStep):
                     step=self.id,
                     hint="orch down, then again; `orch verify-rdma --live` looks at what runs",
                 )
-        if not world[self.host].get(image_read(self.cluster, self.deployment, self.host)).present:
+        boxed = self.host in container_hosts(self.cluster, self.deployment)
+        image = image_read(self.cluster, self.deployment, self.host)
+        if boxed and not world[self.host].get(image).present:
             raise Refused(
                 f"the image {self.deployment.profile.image} is not there",
                 host=self.host,
@@ -168,7 +170,8 @@ def _of(cluster: Cluster, deployment: Deployment, run: str) -> Iterable[Step]:
     common: dict[str, Any] = {"cluster": cluster, "deployment": deployment, "scope": name}
     needs: set[str] = set()
     for host in deployment.hosts:
-        image = frozenset({(host, image_read(cluster, deployment, host))})
+        boxed = host in container_hosts(cluster, deployment)
+        image = frozenset({(host, image_read(cluster, deployment, host))} if boxed else ())
         idle = NcclIdle(
             id=f"{name}/nccl/idle/{host}", role="gate", host=host, reads=reads | image, **common
         )

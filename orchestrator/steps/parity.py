@@ -15,6 +15,7 @@ from orchestrator.engines import engine
 from orchestrator.errors import NotRead, Refused, Unknown
 from orchestrator.facts import Identify, ReadDriver, ReadOomKillers
 from orchestrator.network.environment import environment_reads, rank_devices
+from orchestrator.ranks.build import container_hosts
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, Reads, image_read
 from orchestrator.steps.programs import NCCL, Programs
@@ -123,6 +124,7 @@ class Parity(GangStep):
     """These traits are the same on all hosts of the gang."""
 
     traits: tuple[Trait, ...]
+    hosts: tuple[str, ...]  # those that are compared: a process has no image
 
     def check(self, world: World) -> Change | None:
         strict = self.deployment.gate.parity == "required"
@@ -145,7 +147,7 @@ class Parity(GangStep):
     def _unlike(self, world: World) -> Iterator[Unlike]:
         for trait in self.traits:
             values: dict[str, str] = {}
-            for host in self.deployment.hosts:
+            for host in self.hosts:
                 try:
                     values[host] = trait.read(self.cluster, self.deployment, host, world)
                 except NotRead:
@@ -178,7 +180,14 @@ def _gangs(cluster: Cluster) -> Iterator[Deployment]:
             yield one
 
 
-def _step(cluster: Cluster, one: Deployment, stage: str, traits: Any, reads: Reads) -> Parity:
+def _step(
+    cluster: Cluster,
+    one: Deployment,
+    stage: str,
+    traits: tuple[Trait, ...],
+    hosts: tuple[str, ...],
+    reads: Reads,
+) -> Parity:
     return Parity(
         id=f"{one.name}/{stage}",
         role="gate",
@@ -188,6 +197,7 @@ def _step(cluster: Cluster, one: Deployment, stage: str, traits: Any, reads: Rea
         reads=reads,
         patience=Patience(total=60, stall=60),
         traits=traits,
+        hosts=hosts,
         cluster=cluster,
         deployment=one,
     )
@@ -198,15 +208,19 @@ def parity_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]
     for one in _gangs(cluster):
         asked = (Identify(), ReadDriver(), ReadOomKillers())
         own = frozenset((host, query) for host in one.hosts for query in asked)
-        yield _step(cluster, one, "parity", HOSTS, own | environment_reads(cluster, one))
+        reads = own | environment_reads(cluster, one)
+        yield _step(cluster, one, "parity", HOSTS, one.hosts, reads)
 
 
 def image_parity_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """What the ranks are made of: after the image has come and was looked into."""
     for one in _gangs(cluster):
-        images = frozenset((host, image_read(cluster, one, host)) for host in one.hosts)
+        hosts = container_hosts(cluster, one)
+        if len(hosts) < 2:
+            continue
+        images = frozenset((host, image_read(cluster, one, host)) for host in hosts)
         looked = frozenset(read for step in _programs(cluster, one) for read in step.reads)
-        yield _step(cluster, one, "image-parity", IMAGE, images | looked)
+        yield _step(cluster, one, "image-parity", IMAGE, hosts, images | looked)
 
 
 STAGES = {"parity": parity_steps, "image-parity": image_parity_steps}

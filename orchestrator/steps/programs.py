@@ -12,13 +12,14 @@ from orchestrator.engines import engine
 from orchestrator.errors import Refused
 from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.programs import FOLDER, MARK, ReadPrograms, kept_at
-from orchestrator.ranks.build import mounts
+from orchestrator.ranks.build import PROCESS, mounts
 from orchestrator.ranks.containers import mount_words
 from orchestrator.ranks.context import image_of
 from orchestrator.ranks.files import words
 from orchestrator.script import Command, Raw, Script, argv, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, image_read
+from orchestrator.steps.process_programs import HostPrograms
 
 REMEDY = {
     "ray": "use an image that has Ray, add ray to `packages:`, or set `executor: native`",
@@ -49,7 +50,10 @@ class Programs(GangStep):
         programs: Mapping[str, str],
         *,
         model: bool = True,
-    ) -> Programs:
+    ) -> GangStep:
+        """In the image; where there is none, on the host."""
+        if cluster.hosts[host].runtime == PROCESS:
+            return HostPrograms.of(cluster, deployment, host, programs)
         name = deployment.name
         installed = {package.split("=")[0].split("[")[0] for package in deployment.profile.packages}
         wanted = {name: path for name, path in programs.items() if name not in installed}

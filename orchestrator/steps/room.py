@@ -9,15 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.contracts import Change, Rank, World
+from orchestrator.contracts import Change, Query, Rank, World
 from orchestrator.errors import NotRead, OrchError, Refused
 from orchestrator.facts import ReadContainers, ReadListening
 from orchestrator.facts.answers import Container, ListeningPort
 from orchestrator.facts.containers import CLUSTER
 from orchestrator.facts.engine_words import typed
+from orchestrator.facts.processes import held
+from orchestrator.ranks.build import PROCESS
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, Reads, found, names, ours, rank_reads
 
+Holders = Query[tuple[Container, ...]]
 RUNNING = frozenset({"running", "restarting", "paused"})
 
 
@@ -106,14 +109,16 @@ class EarlyRoom(Room):
             return ()  # who they are is not known yet: `start` tells
 
 
-def _holders(cluster: Cluster, deployment: Deployment, host: str) -> Iterator[ReadContainers]:
+def _holders(cluster: Cluster, deployment: Deployment, host: str) -> Iterator[Holders]:
     """One question for each rank of this host: who has its name?"""
     for name, where in names(cluster, deployment).items():
         if where == host:
-            yield ReadContainers(cluster.hosts[host].runtime, name=name)
+            yield held(cluster.hosts[host].runtime, name=name)
 
 
 def _aside(cluster: Cluster, host: str) -> list[ReadContainers]:
+    if cluster.hosts[host].runtime == PROCESS:
+        return []
     return [ReadContainers(cluster.hosts[host].runtime, name=name) for name in cluster.takeover]
 
 

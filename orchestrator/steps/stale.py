@@ -8,8 +8,10 @@ from typing import Any
 
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.facts.answers import Container
-from orchestrator.facts.containers import ReadContainers
 from orchestrator.facts.engine_words import spoken
+from orchestrator.facts.processes import held
+from orchestrator.ranks.build import PROCESS
+from orchestrator.runtimes import runtime
 from orchestrator.script import Command, Script, sh
 from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster
@@ -37,9 +39,7 @@ class NoStale(Step):
     def stale(self, world: World) -> tuple[Container, ...]:
         """Containers of this cluster that nobody wants any more."""
         return tuple(
-            one
-            for one in world[self.host].get(ReadContainers(self.runtime, self.cluster))
-            if self.why(one)
+            one for one in world[self.host].get(held(self.runtime, self.cluster)) if self.why(one)
         )
 
     def why(self, one: Container) -> str:
@@ -54,6 +54,9 @@ class NoStale(Step):
         return ""
 
     def apply(self, change: Change, world: World) -> Script:
+        if self.runtime == PROCESS:
+            ends = {one.name: runtime(PROCESS).stop(one.name, GRACE_S) for one in self.stale(world)}
+            return Script({k: v.commands["stop"] for k, v in ends.items()}, mutates=True)
         commands = {
             one.name: Command(
                 sh(
@@ -72,18 +75,17 @@ class NoStale(Step):
 
 
 def stale_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
-    """For hosts in use that run containers."""
+    """For hosts in use."""
     for host in cluster.used_hosts:
-        if host.runtime != "process":
-            yield NoStale(
-                id=f"{host.name}/stale",
-                host=host.name,
-                reads=frozenset({(host.name, ReadContainers(host.runtime, cluster.name))}),
-                patience=Patience(total=300),
-                runtime=host.runtime,
-                cluster=cluster.name,
-                deployments=frozenset(one.name for one in placed(cluster).get(host.name, ())),
-            )
+        yield NoStale(
+            id=f"{host.name}/stale",
+            host=host.name,
+            reads=frozenset({(host.name, held(host.runtime, cluster.name))}),
+            patience=Patience(total=300),
+            runtime=host.runtime,
+            cluster=cluster.name,
+            deployments=frozenset(one.name for one in placed(cluster).get(host.name, ())),
+        )
 
 
 STAGES = {"stale": stale_steps}

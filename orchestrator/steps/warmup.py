@@ -11,8 +11,11 @@ from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.data import read_template
 from orchestrator.facts.embedding import Embedding
 from orchestrator.facts.engine_words import spoken
+from orchestrator.facts.process_folder import marked
 from orchestrator.facts.rank_mark import ReadRankMark
+from orchestrator.ranks.build import PROCESS, folders
 from orchestrator.ranks.entrypoint import RUN
+from orchestrator.ranks.files import on_host, words
 from orchestrator.script import Command, Raw, Script, Sh, argv, secret_mark, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.answer import question
@@ -28,6 +31,10 @@ def asking(cluster: Cluster, deployment: Deployment, container: str, sizes: Iter
     kind = "embeddings" if isinstance(asked, Embedding) else "completions"
     line = argv("-c", program, asked.address, asked.port, asked.model, kind, *sizes)
     runtime = cluster.hosts[deployment.head].runtime
+    if runtime == PROCESS:
+        bin_ = folders(cluster, deployment, deployment.head).get("PATH", ())
+        places = words([on_host(one) for one in bin_])
+        return sh("for one in {}; do PATH=$PATH:$one; done\npython3 {}", Raw(places), Raw(line))
     return sh(
         "if command -v python3 >/dev/null; then python3 {}; else {} exec -i {} python3 {}; fi",
         Raw(line),
@@ -65,7 +72,12 @@ class Warm(GangStep):
     def apply(self, change: Change, world: World) -> Script:
         ask = asking(self.cluster, self.deployment, self._container, self.sizes)
         made = sh("mkdir -p {} && : > {}", RUN, self._mark.path)
-        called = spoken(self.cluster.hosts[self.deployment.head].runtime)
+        runtime = self.cluster.hosts[self.deployment.head].runtime
+        if runtime == PROCESS:
+            made = marked(self._container, self._mark.path)
+            text = sh("{}\n[ $? = 0 ] && {}", Raw(ask), Raw(made))
+            return Script({"warm": Command(text, stdin=key(self.deployment), timeout=WARM_S)})
+        called = spoken(runtime)
         text = sh(
             "{}\n[ $? = 0 ] && {} exec -u 0 {} sh -c {}", Raw(ask), called, self._container, made
         )

@@ -14,6 +14,7 @@ from orchestrator.engines.vllm.serve import program, serve, start_seconds, timeo
 from orchestrator.flags import flags
 from orchestrator.ranks.arguments import word
 from orchestrator.ranks.build import (
+    PROCESS,
     RESTART,
     api_key,
     environment,
@@ -129,6 +130,10 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
             "VLLM_HOST_IP": addresses[index],
             "RAY_USAGE_STATS_ENABLED": "0",
         }
+        if cluster.hosts[host].runtime == PROCESS:
+            own["VLLM_CONFIG_ROOT"] = (
+                f"{FOLDER}/vllm"  # what the head's script writes is the rank's
+            )
         if index == 0:
             ports = ray_ports(cluster, deployment)
             own["RAY_ADDRESS"] = f"{addresses[0]}:{ports['port']}"

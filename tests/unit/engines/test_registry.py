@@ -22,7 +22,7 @@ def test_every_file_is_an_engine_that_registers_itself() -> None:
 
 
 def test_every_file_is_a_runtime_that_registers_itself() -> None:
-    assert runtimes() == ("docker", "podman")
+    assert runtimes() == ("docker", "podman", "process")
     for name in runtimes():
         module = importlib.import_module(f"orchestrator.runtimes.{name}")
         assert runtime(name) is module.RUNTIME

@@ -83,7 +83,10 @@ def test_stages_give_steps_for_the_hosts_that_want_them(duo: Cluster) -> None:
             "vl/reachable/clocks",
         },
         "privilege": {"spark-2/privilege", "spark-3/privilege"},
-        "engine-ready": {"spark-2/engine-ready", "spark-3/engine-ready", "rehearsal/engine-ready"},
+        "engine-ready": {
+            *("spark-2/engine-ready", "spark-3/engine-ready", "rehearsal/engine-ready"),
+            "hpc-7/engine-ready",
+        },
         "swap": {"spark-2/swap", "spark-3/swap"},
         "read-ahead": {"spark-2/read-ahead", "spark-3/read-ahead"},
         "drop-caches": {"vl/drop-caches/spark-2", "vl/drop-caches/spark-3"},
@@ -91,7 +94,7 @@ def test_stages_give_steps_for_the_hosts_that_want_them(duo: Cluster) -> None:
         "packages": {"spark-2/packages", "spark-3/packages", "rehearsal/packages"},
         "model-disk": {"spark-2/model-disk", "spark-3/model-disk", "hpc-7/model-disk"},
         "takeover": {"spark-2/takeover", "spark-3/takeover", "rehearsal/takeover"},
-        "stale": {"spark-2/stale", "spark-3/stale", "rehearsal/stale"},
+        "stale": {"spark-2/stale", "spark-3/stale", "rehearsal/stale", "hpc-7/stale"},
     }
     assert {stage: set(steps(stage, duo)) for stage in wanted} == wanted
 

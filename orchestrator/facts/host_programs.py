@@ -1,0 +1,45 @@
+"""Why here: whether a program is there for a process, before it ends with 127: in these folders, then in PATH."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.facts.probe import host_path, listed, probe, reading, script
+from orchestrator.script import Raw, Result, Script, seq, sh
+
+
+@dataclass(frozen=True)
+class ReadHostPrograms:
+    """Program → found. The PATH is that of a session over SSH, which is also the one that a process gets."""
+
+    folders: tuple[str, ...]
+    programs: tuple[str, ...]
+
+    def ask(self) -> Script:
+        first = [
+            sh("{}\nbefore=${before:+$before:}$p", Raw(host_path(one))) for one in self.folders
+        ]
+        looks = [
+            sh(
+                'if command -v {} >/dev/null 2>&1; then echo "yes "{}; else echo "no "{}; fi',
+                one,
+                one,
+                one,
+            )
+            for one in self.programs
+        ]
+        body = sh(
+            "(\nbefore=\n{}\nPATH=${before:+$before:}$PATH\n{}\necho end\n)",
+            Raw(seq(first)),
+            Raw(seq(looks)),
+        )
+        return script(programs=probe(body))
+
+    def parse(self, results: Mapping[str, Result]) -> Mapping[str, bool]:
+        with reading("programs"):
+            pairs = [line.partition(" ") for line in listed(results, "programs", "programs")]
+            found = {name: word == "yes" for word, _, name in pairs}
+            if set(found) != set(self.programs):
+                raise ValueError("not the programs that were asked for")
+            return found
