@@ -12,13 +12,21 @@ from orchestrator.errors import OrchError
 from orchestrator.facts import Identify, ReadGpus, ReadListening
 from orchestrator.facts.answers import Container, Gpus, Identity, ListeningPort
 from orchestrator.ranks.build import container_name
+from orchestrator.ranks.context import image_of
 from orchestrator.runtimes import runtime
 from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster, Deployment, Host
+from orchestrator.spec.services import UNRANKED, listens
 
 Reads = frozenset[tuple[str, Query[Any]]]
 # a desktop and the driver's own contexts take a few hundred MiB; a model takes more than this
 GPU_TAKEN_BYTES = 1 << 30
+State = (
+    Literal["answers", "silent", "starting", "partly", "down", "unknown"]
+    | Literal["running", "done", "failed"]  # of a job
+)
+OWN = UNRANKED | {"job"}  # engines whose state is not that of a container
+JOB_STATES: Mapping[str, State] = {"running": "running", "done": "done", "failed": "failed"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class DeploymentStatus:
     name: str
     model: str
     url: str
-    state: Literal["answers", "silent", "starting", "partly", "down", "unknown"]
+    state: State
     answers: bool | None
     why: str = ""
     ranks: tuple[RankStatus, ...] = ()
@@ -101,6 +109,7 @@ class Reply:
 
     answered: bool
     why: str = ""
+    state: str = ""  # of a job: running, done, failed
 
 
 def narrowed(cluster: Cluster, only: frozenset[str] | None) -> Cluster:
@@ -200,13 +209,17 @@ def _up_seconds(one: Container, clock: float | None) -> float | None:
 def to_ask(
     cluster: Cluster, ranks: Iterable[Wanted], found: Mapping[str, Seen]
 ) -> list[Deployment]:
-    """Deployments whose head runs: the others can't answer."""
-    running = {
-        rank.deployment
+    """Deployments whose head runs: the others can't answer. A job may be done, whatever is left of it."""
+    heads = {
+        rank.deployment: rank_status(rank, found.get(rank.host)).state
         for rank in ranks
-        if rank.index == 0 and rank_status(rank, found.get(rank.host)).state == "running"
+        if rank.index == 0
     }
-    return [one for name, one in cluster.deployments.items() if name in running]
+    return [
+        one
+        for name, one in cluster.deployments.items()
+        if heads[name] == "running" or (one.profile.engine_key in OWN and heads[name] != "unknown")
+    ]
 
 
 def judge(
@@ -240,8 +253,10 @@ def _deployment(
     reply: Reply | None,
 ) -> DeploymentStatus:
     states = {rank.state for rank in ranks}
-    state: Literal["answers", "silent", "starting", "partly", "down", "unknown"]
-    if reply is not None:
+    state: State
+    if reply is not None and reply.state in JOB_STATES:
+        state = JOB_STATES[reply.state]
+    elif reply is not None:
         starting = any(rank.health == "starting" for rank in ranks)
         state = "answers" if reply.answered else "starting" if starting else "silent"
     elif "unknown" in states or not ranks:
@@ -250,8 +265,8 @@ def _deployment(
         state = "partly" if "running" in states else "down"
     return DeploymentStatus(
         deployment.name,
-        deployment.profile.served_name or deployment.profile.model,
-        cluster.url(deployment),
+        deployment.profile.served_name or deployment.profile.model or image_of(deployment),
+        cluster.url(deployment) if deployment.port in listens(deployment) else "",
         state,
         reply.answered if reply else None,
         reply.why if reply else "",
@@ -284,12 +299,11 @@ def _ports_taken(cluster: Cluster, at: Seen, running: set[str | None]) -> Iterat
     for deployment in cluster.deployments.values():
         if deployment.head != at.host or deployment.name in running:
             continue
-        holders = {one.process for one in at.listening if one.port == deployment.port}
-        if holders:
-            who = ", ".join(sorted(holders - {""})) or "a process of another user"
-            yield Stranger(
-                at.host, f"port {deployment.port} of {deployment.name} is taken by {who}"
-            )
+        for port in listens(deployment):
+            holders = {one.process for one in at.listening if one.port == port}
+            if holders:
+                who = ", ".join(sorted(holders - {""})) or "a process of another user"
+                yield Stranger(at.host, f"port {port} of {deployment.name} is taken by {who}")
 
 
 def _gpus_taken(at: Seen) -> Iterator[Stranger]:

@@ -80,11 +80,24 @@ def _health(rank: Rank) -> Iterator[Word]:
     if rank.health is None:
         yield "--no-healthcheck"
         return
+    if not rank.health:  # the image's own, with its own figures
+        yield from ("--health-start-period", f"{rank.health_start_s}s")
+        return
     figures = flags("docker")["health"]
     yield from ("--health-cmd", rank.health, "--health-interval", f"{figures['interval_s']}s")
     yield from ("--health-timeout", f"{figures['timeout_s']}s")
     yield from ("--health-retries", figures["retries"])
     yield from ("--health-start-period", f"{rank.health_start_s}s")
+
+
+def _network(rank: Rank) -> list[Word]:
+    """The host's, unless ports of the host lead into one of its own, whose way back is a name."""
+    if not rank.publish:
+        return ["--network", "host"]
+    return [
+        *("--add-host", "host.docker.internal:host-gateway"),
+        *(word for one in rank.publish for word in ("--publish", one)),
+    ]
 
 
 def _mounts(rank: Rank) -> Iterator[Word]:
@@ -99,7 +112,7 @@ def options(rank: Rank, *, label: bool = True) -> list[Word]:
     parts: list[Word] = ["--name", rank.name]
     if label:
         parts += [w for key, value in labels(rank).items() for w in ("--label", f"{key}={value}")]
-    parts += ["--network", "host"]
+    parts += _network(rank)
     parts += ["--ipc", "host"] if rank.shm_bytes is None else ["--shm-size", rank.shm_bytes]
     parts += [*_resources(rank), *_mounts(rank), *_health(rank)]
     parts += ["--restart", "no", "--log-driver", "json-file"]
@@ -246,9 +259,11 @@ class Docker:
         return Script({"logs": Command(text, keep=1_048_576)})
 
     def supervise(self, name: str, restart: str) -> Script:
-        """The mark first: a restarted entrypoint must find it."""
+        """The mark first: a restarted entrypoint must find it. An image without a shell has none of ours."""
         make = sh("mkdir -p {} && : > {}", FOLDER, READY)
-        mark = sh("docker exec -u 0 {} sh -c {}", name, make)
+        mark = sh(
+            "docker exec -u 0 {} sh -c {} || case $? in 126|127) ;; *) (exit 1) ;; esac", name, make
+        )
         update = sh("docker update --restart {} {} >/dev/null", restart, name)
         return Script(
             {"mark": Command(mark), "update": Command(update)}, mutates=True, stop_on_error=True

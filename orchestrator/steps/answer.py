@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.contracts import Change, Step, World
+from orchestrator.contracts import Change, Proof, Query, Step, World
+from orchestrator.engines import engine
 from orchestrator.errors import Failed
 from orchestrator.facts.completion import Completion
 from orchestrator.facts.embedding import Embedding
 from orchestrator.ranks.tasks import embeds
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, container_reads, log_reads
+from orchestrator.steps.gang import GangStep, container_reads, log_reads, own_proof
 from orchestrator.steps.join import patience
 
 
@@ -28,14 +29,19 @@ def question(deployment: Deployment) -> Completion | Embedding:
     )
 
 
+def proof(cluster: Cluster, deployment: Deployment) -> Query[Proof]:
+    """What shows that it is up: of a model the answer to a question, of anything else what its engine says."""
+    return own_proof(cluster, deployment) or question(deployment)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answers(GangStep):
     """The head answers a question. A rank that has ended is told at once; loading moves its patience."""
 
     def check(self, world: World) -> Change | None:
         self.watch(world)
-        answer = world[self.deployment.head].get(question(self.deployment))
-        if answer.tokens:
+        answer = world[self.deployment.head].get(proof(self.cluster, self.deployment))
+        if answer.answered:
             return None
         if answer.hopeless:
             raise Failed(
@@ -50,6 +56,11 @@ class Answers(GangStep):
 
 def answer_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     for name, deployment in cluster.deployments.items():
+        steps = engine(deployment.profile.engine).steps(cluster, deployment)
+        own = [step for step in steps if step.stage == "answer"]
+        yield from own
+        if own:
+            continue
         ranks = frozenset(f"{name}/rank/{index}" for index in range(len(deployment.hosts)))
         yield Answers(
             id=f"{name}/answer",
@@ -59,7 +70,7 @@ def answer_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]
             needs=ranks | {f"{name}/join"},
             reads=container_reads(cluster, deployment)
             | log_reads(cluster, deployment)
-            | {(deployment.head, question(deployment))},
+            | {(deployment.head, proof(cluster, deployment))},
             patience=patience(deployment),
             cluster=cluster,
             deployment=deployment,
