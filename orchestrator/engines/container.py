@@ -17,7 +17,9 @@ from orchestrator.spec.services import listens, port_pairs
 from orchestrator.spec.units import parse_duration
 
 NAME = "container"
-RESTART = "unless-stopped"  # it has nobody to wait for, and is there again after its host has booted
+RESTART = (
+    "unless-stopped"  # it has nobody to wait for, and is there again after its host has booted
+)
 ANYWHERE = {None: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (asked on its host)
 
 

@@ -93,7 +93,10 @@ else echo end; fi""",
                 if GONE not in result.err.decode(errors="replace").lower():
                     raise Unknown(f"{what}: {said(result)}")
                 done = Visited(True, state="done")
-                return Ended(done if recorded else Visited(False, "it has not run"), recorded)
+                return Ended(
+                    done if recorded else Visited(False, "it has not run", state="missing"),
+                    recorded,
+                )
             state = fields(listed({"job": good(results, "job", what)}, "job", what))
             return Ended(self._judged(state, recorded), recorded)
 

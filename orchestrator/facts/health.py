@@ -6,14 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
-from orchestrator.facts.probe import answered, json_of, mapping, probe, reading, said, script, text_of
+from orchestrator.facts.probe import (
+    answered,
+    json_of,
+    mapping,
+    probe,
+    reading,
+    said,
+    script,
+    text_of,
+)
 from orchestrator.facts.visit import Visited
 from orchestrator.script import Result, Script, sh
 
 GONE = "no such container"
-FORM = (
-    '{"state":{{json .State.Status}},"health":{{if .State.Health}}{{json .State.Health}}{{else}}null{{end}}}'
-)
+FORM = '{"state":{{json .State.Status}},"health":{{if .State.Health}}{{json .State.Health}}{{else}}null{{end}}}'
 NO_CHECK = "nothing tells whether it is up: the image has no health check"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -26,7 +26,10 @@ State = (
     | Literal["running", "done", "failed"]  # of a job
 )
 OWN = UNRANKED | {"job"}  # engines whose state is not that of a container
-JOB_STATES: Mapping[str, State] = {"running": "running", "done": "done", "failed": "failed"}
+OWN_STATES: Mapping[str, State] = {
+    **{"running": "running", "done": "done", "failed": "failed"},
+    **{"missing": "down", "inactive": "down"},
+}
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,12 @@ def rank_status(rank: Wanted, at: Seen | None) -> RankStatus:
     return RankStatus(rank, one.state, detail, one.restart_count, up, one.health)
 
 
+def _service_status(rank: Wanted, reply: Reply) -> RankStatus:
+    """What has no container of ours is as it answers."""
+    state = reply.state or ("running" if reply.answered else "silent")
+    return RankStatus(replace(rank, role=""), state)
+
+
 def _up_seconds(one: Container, clock: float | None) -> float | None:
     """By the host's own clock, which may be wrong but wrote both times."""
     if one.state != "running" or clock is None:
@@ -234,6 +243,8 @@ def judge(
         mine = tuple(
             rank_status(rank, found.get(rank.host)) for rank in ranks if rank.deployment == name
         )
+        if deployment.profile.engine_key in UNRANKED and name in replies:
+            mine = tuple(_service_status(one.rank, replies[name]) for one in mine)
         deployments.append(_deployment(cluster, deployment, mine, replies.get(name)))
     names = {(rank.host, rank.name) for rank in ranks}
     strangers = [one for at in found.values() for one in _strangers(cluster, at, names)]
@@ -254,8 +265,8 @@ def _deployment(
 ) -> DeploymentStatus:
     states = {rank.state for rank in ranks}
     state: State
-    if reply is not None and reply.state in JOB_STATES:
-        state = JOB_STATES[reply.state]
+    if reply is not None and reply.state in OWN_STATES:
+        state = OWN_STATES[reply.state]
     elif reply is not None:
         starting = any(rank.health == "starting" for rank in ranks)
         state = "answers" if reply.answered else "starting" if starting else "silent"

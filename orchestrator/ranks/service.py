@@ -15,11 +15,13 @@ from orchestrator.spec.models import Cluster, Deployment, Finding
 from orchestrator.spec.services import port_pairs
 from orchestrator.spec.units import parse_size
 
-SHM_BYTES = 64 * 1024 * 1024  # docker's own default: no reason to share the host's IPC with a web page
+SHM_BYTES = (
+    64 * 1024 * 1024
+)  # docker's own default: no reason to share the host's IPC with a web page
 
 
 def published(deployment: Deployment) -> tuple[str, ...]:
-    """HOST:CONTAINER for each port, where the container has a network of its own; at `endpoint.bind` if that is said."""
+    """HOST:CONTAINER for each port where the container has a network of its own; at `endpoint.bind` if said."""
     profile, bind = deployment.profile, deployment.endpoint.bind
     inner = profile.container_port
     pairs = list(port_pairs(profile.ports))

@@ -22,6 +22,7 @@ from orchestrator.spec.services import SERVICES, listens
 from orchestrator.steps.answer import proof
 from orchestrator.steps.down import down_steps
 from orchestrator.steps.gang import ours
+from orchestrator.steps.service import service_down_steps
 
 SAID = 120  # characters of an answer
 
@@ -59,7 +60,8 @@ def failed_starts(cluster: Cluster, steps: Mapping[str, Step], outcome: Outcome)
 
 def _take_down(cluster: Cluster, scope: str, tools: Toolbox) -> None:
     """A failed start gets `down`'s steps, for this deployment alone."""
-    steps = ordered(step for step in down_steps(cluster, {}) if step.scope == scope)
+    every = (*down_steps(cluster, {}), *service_down_steps(cluster, {}))
+    steps = ordered(step for step in every if step.scope == scope)
     decision = survey(steps, tools.world)
     tools.bus.note(f"{scope} failed: its ranks are stopped again, their logs are kept")
     tools.bus.planned(decision.plan, decision.problems)

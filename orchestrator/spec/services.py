@@ -16,7 +16,9 @@ from orchestrator.spec.fields import Strict
 if TYPE_CHECKING:
     from orchestrator.spec.models import Deployment
 
-SERVICES = frozenset({"container", "job", "compose", "unit"})  # engines that serve no model of orch's
+SERVICES = frozenset(
+    {"container", "job", "compose", "unit"}
+)  # engines that serve no model of orch's
 UNRANKED = frozenset({"compose", "unit"})  # and those that start no container of orch's own
 PORT = re.compile(r"(\d{1,5})(?::(\d{1,5}))?")
 UNIT = r"^[A-Za-z0-9:_.@\\-]{1,200}\.(service|target|socket)$"

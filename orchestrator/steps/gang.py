@@ -19,6 +19,7 @@ from orchestrator.ranks.build import container_name
 from orchestrator.ranks.context import image_of
 from orchestrator.ranks.spec import digest
 from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.spec.services import UNRANKED
 from orchestrator.tidy import telling
 
 Reads = frozenset[tuple[str, Query[Any]]]
@@ -80,6 +81,18 @@ def own_proof(cluster: Cluster, deployment: Deployment) -> Query[Proof] | None:
     own = getattr(engine(deployment.profile.engine), "proof", None)
     found: Query[Proof] | None = None if own is None else own(cluster, deployment)
     return found
+
+
+def has_ranks(deployment: Deployment) -> bool:
+    """Compose projects and units have none."""
+    return deployment.profile.engine_key not in UNRANKED
+
+
+def after_all(cluster: Cluster, deployment: Deployment) -> frozenset[str]:
+    """`after:` means that the other one has answered."""
+    return frozenset(
+        f"{other}/answer" for other in deployment.after if other in cluster.deployments
+    )
 
 
 def after_jobs(cluster: Cluster, deployment: Deployment) -> frozenset[str]:

@@ -12,7 +12,7 @@ from orchestrator.facts.answers import Image
 from orchestrator.ranks.context import image_of
 from orchestrator.script import Script, Sh, all_of, argv
 from orchestrator.spec.models import Cluster
-from orchestrator.steps.gang import GangStep
+from orchestrator.steps.gang import GangStep, has_ranks
 from orchestrator.steps.image_build import build_steps
 from orchestrator.steps.image_copy import (
     COPY_S,
@@ -123,6 +123,8 @@ class ImageHere(ImageStep):
 
 def image_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     for name, deployment in cluster.deployments.items():
+        if not has_ranks(deployment):
+            continue
         reads = copy_reads(cluster, deployment)
         built = tuple(build_steps(cluster, deployment, reads))
         yield from built

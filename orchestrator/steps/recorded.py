@@ -1,4 +1,4 @@
-"""That a job is done is written down on its host: `down` takes its container, and the next `up` must not run it again."""
+"""That a job is done is kept on its host: `down` takes its container, and the next `up` must not run it again."""
 
 from __future__ import annotations
 

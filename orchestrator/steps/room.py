@@ -15,7 +15,7 @@ from orchestrator.facts import ReadContainers, ReadListening
 from orchestrator.facts.answers import Container, ListeningPort
 from orchestrator.facts.containers import CLUSTER
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, Reads, found, names, ours, rank_reads
+from orchestrator.steps.gang import GangStep, Reads, found, has_ranks, names, ours, rank_reads
 
 RUNNING = frozenset({"running", "restarting", "paused"})
 
@@ -124,7 +124,7 @@ def room_reads(cluster: Cluster, deployment: Deployment, host: str) -> Reads:
 def room_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterator[EarlyRoom]:
     """For each deployment and host."""
     for name, deployment in cluster.deployments.items():
-        for host in dict.fromkeys(deployment.hosts):
+        for host in dict.fromkeys(deployment.hosts if has_ranks(deployment) else ()):
             aside = frozenset((host, query) for query in _aside(cluster, host))
             reads = rank_reads(cluster, deployment) | room_reads(cluster, deployment, host)
             yield EarlyRoom(

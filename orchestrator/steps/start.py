@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Rank, Step, World
+from orchestrator.engines import engine
 from orchestrator.facts.rank_log import ReadRankLog
 from orchestrator.ranks.spec import differences
 from orchestrator.runtimes import runtime
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, found, names, rank_reads
+from orchestrator.steps.gang import GangStep, after_all, found, names, rank_reads
 from orchestrator.steps.room import Room, room_reads
 
 START_S = 300.0
@@ -76,23 +77,18 @@ def _steps(cluster: Cluster, deployment: Deployment) -> Iterable[Step]:
             id=f"{name}/rank/{index}",
             host=host,
             index=index,
-            needs=stops | ports | _after(cluster, deployment),
+            needs=stops | ports | after_all(cluster, deployment),
             reads=reads | {(host, log)},
             **common,
         )
 
 
-def _after(cluster: Cluster, deployment: Deployment) -> frozenset[str]:
-    """`after:` means that the other one has answered."""
-    return frozenset(
-        f"{other}/answer" for other in deployment.after if other in cluster.deployments
-    )
-
-
 def start_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """Every deployment's stops, free ports and ranks."""
     for deployment in cluster.deployments.values():
-        yield from _steps(cluster, deployment)
+        steps = engine(deployment.profile.engine).steps(cluster, deployment)
+        own = [step for step in steps if step.stage == "start"]  # of what has no ranks
+        yield from own or _steps(cluster, deployment)
 
 
 STAGES = {"start": start_steps}
