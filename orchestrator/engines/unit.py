@@ -57,11 +57,13 @@ class SystemdUnit:
         """By root where we may: a user's own journal is not everywhere one."""
         unit = deployment.profile.unit
         name, user = (unit.name, unit.user) if unit else ("", False)
+        field = "USER_UNIT" if user else "UNIT"  # what it says, and what systemd says of it
         text = sh(
-            "journalctl --no-pager -q -n {} -o short-iso-precise {}"
+            "journalctl --no-pager -q -n {} -o short-iso-precise {} + {}"
             " | sed 's/^\\([^ ]*[+-][0-9][0-9]\\)\\([0-9][0-9]\\) [^ ]* [^ ]* /\\1:\\2 /'",
             lines,
-            f"_SYSTEMD_USER_UNIT={name}" if user else f"_SYSTEMD_UNIT={name}",
+            f"_SYSTEMD_{field}={name}",
+            f"{field}={name}",
         )
         sudo = cluster.hosts[deployment.head].become == "sudo"
         return Script({"logs": Command(text, sudo=sudo, keep=1_048_576)})

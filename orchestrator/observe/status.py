@@ -12,7 +12,7 @@ from orchestrator.errors import OrchError
 from orchestrator.facts import Identify, ReadGpus, ReadListening
 from orchestrator.facts.answers import Container, Gpus, Identity, ListeningPort
 from orchestrator.ranks.build import container_name
-from orchestrator.ranks.context import image_of
+from orchestrator.ranks.context import subject
 from orchestrator.runtimes import runtime
 from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster, Deployment, Host
@@ -276,7 +276,7 @@ def _deployment(
         state = "partly" if "running" in states else "down"
     return DeploymentStatus(
         deployment.name,
-        deployment.profile.served_name or deployment.profile.model or image_of(deployment),
+        subject(deployment),
         cluster.url(deployment) if deployment.port in listens(deployment) else "",
         state,
         reply.answered if reply else None,
@@ -309,6 +309,8 @@ def _strangers(cluster: Cluster, at: Seen, wanted: set[tuple[str, str]]) -> Iter
 def _ports_taken(cluster: Cluster, at: Seen, running: set[str | None]) -> Iterator[Stranger]:
     for deployment in cluster.deployments.values():
         if deployment.head != at.host or deployment.name in running:
+            continue
+        if deployment.profile.engine_key in UNRANKED:  # whoever listens there may be it
             continue
         for port in listens(deployment):
             holders = {one.process for one in at.listening if one.port == port}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from orchestrator.contracts import Hosts, Step, World
 from orchestrator.errors import OrchError
 from orchestrator.plan.graph import ordered
-from orchestrator.ranks.context import image_of
+from orchestrator.ranks.context import subject
 from orchestrator.run.converge import Aftermath, Toolbox, survey
 from orchestrator.run.events import Running, Served
 from orchestrator.run.evidence import gather
@@ -90,7 +90,7 @@ def served(
             Served(
                 name,
                 cluster.url(deployment),
-                deployment.profile.served_name or deployment.profile.model or image_of(deployment),
+                subject(deployment),
                 key=f"${key.env}" if key is not None and key.env else "",
                 answer=_said(cluster, deployment, world),
                 path=_path(deployment),
