@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contracts import Change, Proof, Query, Step, World
-from orchestrator.engines import engine
 from orchestrator.errors import Failed
 from orchestrator.facts.completion import Completion
 from orchestrator.facts.embedding import Embedding
 from orchestrator.ranks.tasks import embeds
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, container_reads, log_reads, own_proof
+from orchestrator.spec.services import UNRANKED
+from orchestrator.steps.gang import (
+    JOB,
+    GangStep,
+    container_reads,
+    log_reads,
+    own_proof,
+    own_steps,
+)
 from orchestrator.steps.join import patience
 
 
@@ -56,10 +63,8 @@ class Answers(GangStep):
 
 def answer_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     for name, deployment in cluster.deployments.items():
-        steps = engine(deployment.profile.engine).steps(cluster, deployment)
-        own = [step for step in steps if step.stage == "answer"]
-        yield from own
-        if own:
+        if deployment.profile.engine_key in UNRANKED | {JOB}:
+            yield from own_steps(cluster, deployment, "answer")
             continue
         ranks = frozenset(f"{name}/rank/{index}" for index in range(len(deployment.hosts)))
         yield Answers(

@@ -5,7 +5,7 @@ No stage of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +86,12 @@ def own_proof(cluster: Cluster, deployment: Deployment) -> Query[Proof] | None:
 def has_ranks(deployment: Deployment) -> bool:
     """Compose projects and units have none."""
     return deployment.profile.engine_key not in UNRANKED
+
+
+def own_steps(cluster: Cluster, deployment: Deployment, stage: str) -> Iterator[Step]:
+    """What the engine has for that stage of `up`."""
+    steps = engine(deployment.profile.engine).steps(cluster, deployment)
+    return (step for step in steps if step.stage == stage)
 
 
 def after_all(cluster: Cluster, deployment: Deployment) -> frozenset[str]:

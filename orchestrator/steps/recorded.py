@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Step, World
-from orchestrator.engines import engine
 from orchestrator.facts.ended import ReadEnded
 from orchestrator.ranks.files import on_host
 from orchestrator.script import Command, Script, sh
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep
+from orchestrator.steps.gang import JOB, GangStep, own_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +54,8 @@ class JobRecorded(GangStep):
 def record_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """Jobs know how theirs is told."""
     for deployment in cluster.deployments.values():
-        own = engine(deployment.profile.engine).steps(cluster, deployment)
-        yield from (step for step in own if step.stage == "record")
+        if deployment.profile.engine_key == JOB:
+            yield from own_steps(cluster, deployment, "record")
 
 
 STAGES = {"record": record_steps}

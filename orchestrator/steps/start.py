@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Rank, Step, World
-from orchestrator.engines import engine
 from orchestrator.facts.rank_log import ReadRankLog
 from orchestrator.ranks.spec import differences
 from orchestrator.runtimes import runtime
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, after_all, found, names, rank_reads
+from orchestrator.steps.gang import (
+    GangStep,
+    after_all,
+    found,
+    has_ranks,
+    names,
+    own_steps,
+    rank_reads,
+)
 from orchestrator.steps.room import Room, room_reads
 
 START_S = 300.0
@@ -86,9 +93,10 @@ def _steps(cluster: Cluster, deployment: Deployment) -> Iterable[Step]:
 def start_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """Every deployment's stops, free ports and ranks."""
     for deployment in cluster.deployments.values():
-        steps = engine(deployment.profile.engine).steps(cluster, deployment)
-        own = [step for step in steps if step.stage == "start"]  # of what has no ranks
-        yield from own or _steps(cluster, deployment)
+        if has_ranks(deployment):
+            yield from _steps(cluster, deployment)
+        else:
+            yield from own_steps(cluster, deployment, "start")
 
 
 STAGES = {"start": start_steps}
