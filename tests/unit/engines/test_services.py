@@ -52,7 +52,7 @@ def test_a_container_in_a_network_of_its_own(tmp_path: Path) -> None:
     assert rank.ports == {8080, 4317, 9000}
     assert rank.gpus is None  # no GPU that was not asked for
     line = runtime("docker").describe(rank)
-    assert "serve \\\n  'a b; rm -rf /' \\\n" in line
+    assert "serve 'a b; rm -rf /' \\\n" in line
     assert "--publish 8080:80" in line
     assert "--add-host host.docker.internal:host-gateway" in line
     assert "--network host" not in line
