@@ -150,7 +150,8 @@ class Rank:
     memory_bytes: int | None = None
     memory_swap_bytes: int | None = None
     cpus: float | None = None
-    health: str | None = None  # shell command for the runtime's health check
+    publish: tuple[str, ...] = ()  # "8080:80": a network of its own, these ports lead into it
+    health: str | None = None  # shell command for the runtime's health check; "": the image's own
     health_start_s: int = 0  # so long after its start, no answer is not a bad one
     restart: str = "no"  # restart policy *after* readiness (applied with `docker update`)
     ulimits: Mapping[str, str] = field(default_factory=dict)
@@ -176,6 +177,38 @@ class Engine(Protocol):
     def steps(
         self, cluster: Cluster, deployment: Deployment
     ) -> Sequence[Step]: ...  # joins and waits of its own, beyond the common ones
+
+
+class Proof(Protocol):
+    """What shows that a deployment is up: a completion's answer, a page, a container's health, an exit code."""
+
+    @property
+    def answered(self) -> bool: ...
+    @property
+    def why(self) -> str: ...  # not; "" where it answered
+    @property
+    def text(self) -> str: ...  # the start of what it said, if it said something
+    @property
+    def status(self) -> int: ...  # HTTP; 0: no connection, or not asked so
+    @property
+    def hopeless(self) -> bool: ...  # asking again gives the same
+
+
+class Service(Engine, Protocol):
+    """An engine that is no model's: it says itself what proves that a deployment is up."""
+
+    def proof(self, cluster: Cluster, deployment: Deployment) -> Query[Proof]: ...
+
+
+class Unranked(Service, Protocol):
+    """A service that is no container of ours (a compose project, a unit): it has no ranks.
+
+    Its `steps` are all the steps of its deployments, each with the stage that it belongs to, `down` too.
+    """
+
+    unranked: bool
+
+    def logs(self, cluster: Cluster, deployment: Deployment, lines: int) -> Script: ...
 
 
 class Runtime(Protocol):

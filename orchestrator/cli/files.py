@@ -127,12 +127,15 @@ def _host_row(host: Host) -> list[Cell]:
 
 
 def _deployment_row(one: Deployment) -> list[Cell]:
+    from orchestrator.spec.services import listens
+
     engine = one.profile.engine + (f" ({one.profile.executor})" if one.profile.executor else "")
     sizes = {"TP": one.parallel.tensor, "PP": one.parallel.pipeline, "DP": one.parallel.data}
     said = " ".join(f"{name}={size}" for name, size in sizes.items() if size > 1)
     gpus = ",".join(map(str, one.gpus)) if isinstance(one.gpus, tuple) else str(one.gpus)
     hosts = ", ".join(one.hosts)
-    return [one.name, one.profile.name, engine, hosts, gpus or "none", said or "-", str(one.port)]
+    port = str(one.port) if one.port in listens(one) else "-"
+    return [one.name, one.profile.name, engine, hosts, gpus or "none", said or "-", port]
 
 
 def _finding_line(one: Finding) -> str:

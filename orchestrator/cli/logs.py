@@ -18,6 +18,7 @@ from orchestrator.cli.options import Site, cluster_options
 from orchestrator.errors import FilesWrong, OrchError
 from orchestrator.hosts.reader import read
 from orchestrator.observe.logs import Follower, Line, Source
+from orchestrator.observe.service_logs import service_sources
 from orchestrator.runtimes import runtime
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load_cluster
@@ -142,6 +143,8 @@ def find(site: Site, names: Sequence[str]) -> tuple[list[Source], dict[str, str]
             labels = one.labels
             deployment, rank = labels.get("orch.deployment", "?"), labels.get("orch.rank", "?")
             sources.append(Source(host.name, host.runtime, one.name, deployment, rank))
+    told = {one.name for one in hosts if one.name not in missed}
+    sources += [one for one in service_sources(cluster) if one.host in told]
     _all_known(cluster, names, sources)
     wanted = [one for one in sources if not names or one.deployment in names]
     return sorted(wanted, key=lambda one: (one.deployment, one.rank)), missed

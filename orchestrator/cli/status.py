@@ -25,12 +25,14 @@ from orchestrator.observe.status import (
 )
 from orchestrator.run.record import span
 from orchestrator.spec.models import Deployment
-from orchestrator.steps.answer import question
+from orchestrator.steps.answer import proof
 from orchestrator.table import Cell, table
 
 VERSION = 1  # of the JSON form, docs/json.md
 COLOURS = {
     "answers": "green",
+    "done": "green",
+    "failed": "red",
     "running": "green",
     "starting": "yellow",
     "partly": "yellow",
@@ -69,18 +71,19 @@ def look(site: Site) -> Status:
 
 def _replies(site: Site, asked: list[Deployment]) -> dict[str, Reply]:
     """What each said; an answer that can't be read is no answer."""
-    reads = frozenset((one.head, question(one)) for one in asked)
+    queries = {one.name: proof(site.cluster, one) for one in asked}
+    reads = frozenset((one.head, queries[one.name]) for one in asked)
     if not reads:
         return {}
     world = read(site.hosts, reads)
     replies = {}
     for one in asked:
         try:
-            answer = world[one.head].get(question(one))
+            answer = world[one.head].get(queries[one.name])
         except OrchError as error:
             replies[one.name] = Reply(False, str(error))
             continue
-        replies[one.name] = Reply(answer.tokens > 0, answer.why)
+        replies[one.name] = Reply(answer.answered, answer.why, getattr(answer, "state", ""))
     return replies
 
 

@@ -25,6 +25,10 @@ class Answer:
     why: str = ""
 
     @property
+    def answered(self) -> bool:
+        return self.tokens > 0
+
+    @property
     def hopeless(self) -> bool:
         """The server understood and refuses: asking again gives the same."""
         return self.tokens == 0 and self.status in (400, 401, 403, 404, 405, 422, 501)

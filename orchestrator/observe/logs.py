@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from orchestrator.contracts import Hosts
 from orchestrator.errors import OrchError
 from orchestrator.hosts.pool import in_parallel
 from orchestrator.runtimes import runtime
-from orchestrator.script import Result
+from orchestrator.script import Result, Script
 from orchestrator.tidy import printable
 
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?(.*)\Z", re.S)
@@ -26,6 +26,7 @@ class Source:
     container: str
     deployment: str
     rank: str
+    script: Callable[[int], Script] | None = field(default=None, compare=False)  # not the runtime's
 
     @property
     def label(self) -> str:
@@ -90,7 +91,10 @@ def batch_of(result: Result | None) -> Batch:
 def read_one(hosts: Hosts, source: Source, lines: int) -> Batch:
     """The last lines of one rank; never raises for a host."""
     try:
-        results = hosts.run(source.host, runtime(source.runtime).logs(source.container, lines))
+        if source.script is not None:
+            results = hosts.run(source.host, source.script(lines))
+        else:
+            results = hosts.run(source.host, runtime(source.runtime).logs(source.container, lines))
     except OrchError as error:
         return Batch(error=str(error))
     return batch_of(next(iter(results.values()), None))

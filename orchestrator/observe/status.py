@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,13 +12,24 @@ from orchestrator.errors import OrchError
 from orchestrator.facts import Identify, ReadGpus, ReadListening
 from orchestrator.facts.answers import Container, Gpus, Identity, ListeningPort
 from orchestrator.ranks.build import container_name
+from orchestrator.ranks.context import subject
 from orchestrator.runtimes import runtime
 from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster, Deployment, Host
+from orchestrator.spec.services import UNRANKED, listens
 
 Reads = frozenset[tuple[str, Query[Any]]]
 # a desktop and the driver's own contexts take a few hundred MiB; a model takes more than this
 GPU_TAKEN_BYTES = 1 << 30
+State = (
+    Literal["answers", "silent", "starting", "partly", "down", "unknown"]
+    | Literal["running", "done", "failed"]  # of a job
+)
+OWN = UNRANKED | {"job"}  # engines whose state is not that of a container
+OWN_STATES: Mapping[str, State] = {
+    **{"running": "running", "done": "done", "failed": "failed"},
+    **{"missing": "down", "inactive": "down"},
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class DeploymentStatus:
     name: str
     model: str
     url: str
-    state: Literal["answers", "silent", "starting", "partly", "down", "unknown"]
+    state: State
     answers: bool | None
     why: str = ""
     ranks: tuple[RankStatus, ...] = ()
@@ -101,6 +112,7 @@ class Reply:
 
     answered: bool
     why: str = ""
+    state: str = ""  # of a job: running, done, failed
 
 
 def narrowed(cluster: Cluster, only: frozenset[str] | None) -> Cluster:
@@ -186,6 +198,12 @@ def rank_status(rank: Wanted, at: Seen | None) -> RankStatus:
     return RankStatus(rank, one.state, detail, one.restart_count, up, one.health)
 
 
+def _service_status(rank: Wanted, reply: Reply) -> RankStatus:
+    """What has no container of ours is as it answers."""
+    state = reply.state or ("running" if reply.answered else "silent")
+    return RankStatus(replace(rank, role=""), state)
+
+
 def _up_seconds(one: Container, clock: float | None) -> float | None:
     """By the host's own clock, which may be wrong but wrote both times."""
     if one.state != "running" or clock is None:
@@ -200,13 +218,17 @@ def _up_seconds(one: Container, clock: float | None) -> float | None:
 def to_ask(
     cluster: Cluster, ranks: Iterable[Wanted], found: Mapping[str, Seen]
 ) -> list[Deployment]:
-    """Deployments whose head runs: the others can't answer."""
-    running = {
-        rank.deployment
+    """Deployments whose head runs: the others can't answer. A job may be done, whatever is left of it."""
+    heads = {
+        rank.deployment: rank_status(rank, found.get(rank.host)).state
         for rank in ranks
-        if rank.index == 0 and rank_status(rank, found.get(rank.host)).state == "running"
+        if rank.index == 0
     }
-    return [one for name, one in cluster.deployments.items() if name in running]
+    return [
+        one
+        for name, one in cluster.deployments.items()
+        if heads[name] == "running" or (one.profile.engine_key in OWN and heads[name] != "unknown")
+    ]
 
 
 def judge(
@@ -221,6 +243,8 @@ def judge(
         mine = tuple(
             rank_status(rank, found.get(rank.host)) for rank in ranks if rank.deployment == name
         )
+        if deployment.profile.engine_key in UNRANKED and name in replies:
+            mine = tuple(_service_status(one.rank, replies[name]) for one in mine)
         deployments.append(_deployment(cluster, deployment, mine, replies.get(name)))
     names = {(rank.host, rank.name) for rank in ranks}
     strangers = [one for at in found.values() for one in _strangers(cluster, at, names)]
@@ -240,8 +264,10 @@ def _deployment(
     reply: Reply | None,
 ) -> DeploymentStatus:
     states = {rank.state for rank in ranks}
-    state: Literal["answers", "silent", "starting", "partly", "down", "unknown"]
-    if reply is not None:
+    state: State
+    if reply is not None and reply.state in OWN_STATES:
+        state = OWN_STATES[reply.state]
+    elif reply is not None:
         starting = any(rank.health == "starting" for rank in ranks)
         state = "answers" if reply.answered else "starting" if starting else "silent"
     elif "unknown" in states or not ranks:
@@ -250,8 +276,8 @@ def _deployment(
         state = "partly" if "running" in states else "down"
     return DeploymentStatus(
         deployment.name,
-        deployment.profile.served_name or deployment.profile.model,
-        cluster.url(deployment),
+        subject(deployment),
+        cluster.url(deployment) if deployment.port in listens(deployment) else "",
         state,
         reply.answered if reply else None,
         reply.why if reply else "",
@@ -284,12 +310,13 @@ def _ports_taken(cluster: Cluster, at: Seen, running: set[str | None]) -> Iterat
     for deployment in cluster.deployments.values():
         if deployment.head != at.host or deployment.name in running:
             continue
-        holders = {one.process for one in at.listening if one.port == deployment.port}
-        if holders:
-            who = ", ".join(sorted(holders - {""})) or "a process of another user"
-            yield Stranger(
-                at.host, f"port {deployment.port} of {deployment.name} is taken by {who}"
-            )
+        if deployment.profile.engine_key in UNRANKED:  # whoever listens there may be it
+            continue
+        for port in listens(deployment):
+            holders = {one.process for one in at.listening if one.port == port}
+            if holders:
+                who = ", ".join(sorted(holders - {""})) or "a process of another user"
+                yield Stranger(at.host, f"port {port} of {deployment.name} is taken by {who}")
 
 
 def _gpus_taken(at: Seen) -> Iterator[Stranger]:

@@ -66,11 +66,24 @@ def _health(rank: Rank) -> Iterator[Word]:
     if rank.health is None:
         yield "--no-healthcheck"
         return
+    if not rank.health:  # the image's own, with its own figures
+        yield from ("--health-start-period", f"{rank.health_start_s}s")
+        return
     figures = flags("docker")["health"]
     yield from ("--health-cmd", rank.health, "--health-interval", f"{figures['interval_s']}s")
     yield from ("--health-timeout", f"{figures['timeout_s']}s")
     yield from ("--health-retries", figures["retries"])
     yield from ("--health-start-period", f"{rank.health_start_s}s")
+
+
+def _network(rank: Rank) -> list[Word]:
+    """The host's, unless ports of the host lead into one of its own, whose way back is a name."""
+    if not rank.publish:
+        return ["--network", "host"]
+    return [
+        *("--add-host", "host.docker.internal:host-gateway"),
+        *(word for one in rank.publish for word in ("--publish", one)),
+    ]
 
 
 def _mounts(rank: Rank) -> Iterator[Word]:
@@ -164,7 +177,7 @@ class Containers(ABC):
         if label:
             pairs = labels(rank).items()
             parts += [w for key, value in pairs for w in ("--label", f"{key}={value}")]
-        parts += ["--network", "host"]
+        parts += _network(rank)
         parts += ["--ipc", "host"] if rank.shm_bytes is None else ["--shm-size", rank.shm_bytes]
         if rank.gpus is not None:
             parts += self.gpus(rank.gpus)
@@ -198,9 +211,12 @@ class Containers(ABC):
         return Script({"logs": Command(text, keep=1_048_576)})
 
     def supervise(self, name: str, restart: str) -> Script:
-        """The mark first: a restarted entrypoint must find it."""
+        """The mark first: a restarted entrypoint must find it. An image without a shell has none of ours."""
         make = sh("mkdir -p {} && : > {}", FOLDER, READY)
-        mark = sh("{} exec -u 0 {} sh -c {}", self._do, name, make)
+        mark = sh(
+            "{} exec -u 0 {} sh -c {} || case $? in 126|127) ;; *) (exit 1) ;; esac",
+            *(self._do, name, make),
+        )
         update = sh("{} update --restart {} {} >/dev/null", self._do, restart, name)
         return Script(
             {"mark": Command(mark), "update": Command(update)}, mutates=True, stop_on_error=True

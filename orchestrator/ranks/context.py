@@ -149,6 +149,17 @@ def image_of(deployment: Deployment) -> str:
     return f"{REPOSITORY}/{name}:{context(profile.build).digest}"
 
 
+def subject(deployment: Deployment) -> str:
+    """What a deployment serves, in a word: the model, else the image, the compose file, the unit."""
+    profile = deployment.profile
+    model = profile.served_name or profile.model
+    if model or (profile.compose is None and profile.unit is None):
+        return model or image_of(deployment)
+    if profile.compose is not None:
+        return profile.compose.file or Path(profile.compose.send or "").name
+    return profile.unit.name if profile.unit is not None else ""
+
+
 def _readable(path: Path) -> bool:
     try:
         return path.is_file() and os.access(path, os.R_OK)

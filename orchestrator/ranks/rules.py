@@ -21,6 +21,14 @@ def said(deployment: Deployment, path: str, message: str, suggestion: str = "") 
 
 
 def common_findings(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    if not deployment.profile.model:
+        name = deployment.profile.name
+        yield said(deployment, "profile", f"profile {name} names no model")
+    yield from image_findings(cluster, deployment)
+
+
+def image_findings(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+    """The same of what needs no model."""
     yield from _required(cluster, deployment)
     yield from _runtimes(cluster, deployment)
     yield from _mounts(deployment)
@@ -43,8 +51,6 @@ def _not_yet(deployment: Deployment) -> Iterator[Finding]:
 
 def _required(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
     profile = deployment.profile
-    if not profile.model:
-        yield said(deployment, "profile", f"profile {profile.name} names no model")
     if profile.build is not None:
         yield from _build(profile, profile.build)
     elif not profile.image and container_hosts(cluster, deployment):

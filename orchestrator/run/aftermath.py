@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from orchestrator.contracts import Hosts, Step, World
 from orchestrator.errors import OrchError
 from orchestrator.plan.graph import ordered
+from orchestrator.ranks.context import subject
 from orchestrator.run.converge import Aftermath, Toolbox, survey
 from orchestrator.run.events import Running, Served
 from orchestrator.run.evidence import gather
@@ -17,9 +18,11 @@ from orchestrator.run.executor import Executor, Outcome
 from orchestrator.run.journal import runs_folder
 from orchestrator.run.world import LiveWorld
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.answer import question
+from orchestrator.spec.services import SERVICES, listens
+from orchestrator.steps.answer import proof
 from orchestrator.steps.down import down_steps
 from orchestrator.steps.gang import ours
+from orchestrator.steps.service import service_down_steps
 
 SAID = 120  # characters of an answer
 
@@ -57,7 +60,8 @@ def failed_starts(cluster: Cluster, steps: Mapping[str, Step], outcome: Outcome)
 
 def _take_down(cluster: Cluster, scope: str, tools: Toolbox) -> None:
     """A failed start gets `down`'s steps, for this deployment alone."""
-    steps = ordered(step for step in down_steps(cluster, {}) if step.scope == scope)
+    every = (*down_steps(cluster, {}), *service_down_steps(cluster, {}))
+    steps = ordered(step for step in every if step.scope == scope)
     decision = survey(steps, tools.world)
     tools.bus.note(f"{scope} failed: its ranks are stopped again, their logs are kept")
     tools.bus.planned(decision.plan, decision.problems)
@@ -79,25 +83,33 @@ def served(
     for name, deployment in cluster.deployments.items():
         answer = f"{name}/answer"
         fine = outcome is None or outcome.states.get(answer) in ("changed", "unchanged")
-        if answer not in steps or not fine:
+        if answer not in steps or not fine or deployment.port not in listens(deployment):
             continue
         key = deployment.profile.api_key
         found.append(
             Served(
                 name,
                 cluster.url(deployment),
-                deployment.profile.served_name or deployment.profile.model,
+                subject(deployment),
                 key=f"${key.env}" if key is not None and key.env else "",
-                answer=_said(deployment, world),
+                answer=_said(cluster, deployment, world),
+                path=_path(deployment),
             )
         )
     return found
 
 
-def _said(deployment: Deployment, world: World) -> str:
+def _path(deployment: Deployment) -> str:
+    """What to ask: of a service the page that proved it, or its first one."""
+    if deployment.profile.engine_key in SERVICES:
+        return deployment.profile.ready.http or "/"
+    return Served.path
+
+
+def _said(cluster: Cluster, deployment: Deployment, world: World) -> str:
     """The start of what it answered, where this run has read it."""
     try:
-        return world[deployment.head].get(question(deployment)).text.strip()[:SAID]
+        return world[deployment.head].get(proof(cluster, deployment)).text.strip()[:SAID]
     except OrchError:
         return ""
 

@@ -14,6 +14,8 @@ from orchestrator.contracts import Hosts
 from orchestrator.errors import OrchError
 from orchestrator.facts.answers import Container
 from orchestrator.knowledge import Cause, diagnose
+from orchestrator.observe.logs import read_one
+from orchestrator.observe.service_logs import service_sources
 from orchestrator.runtimes import runtime
 from orchestrator.spec.models import Cluster, Deployment
 
@@ -51,6 +53,12 @@ def gather(
             (folder / f"{name}.{rank.name}.log").write_text(log, encoding="utf-8")
             for cause in diagnose(log):
                 causes.setdefault(cause.name, cause)
+    for source in service_sources(cluster):
+        if source.deployment == deployment.name:
+            batch = read_one(hosts, source, LINES)
+            log = redact("\n".join(batch.lines) or batch.error)
+            (folder / f"{source.host}.{source.container}-0.log").write_text(log, encoding="utf-8")
+            states[f"{source.host}/{source.container}"] = deployment.profile.engine
     found = tuple(causes.values())
     summary = {
         "cluster": cluster.name,

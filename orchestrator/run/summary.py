@@ -11,6 +11,7 @@ from rich.text import Text
 
 from orchestrator.run.record import Record, StepRecord, span
 
+CHAT = "/v1/chat/completions"
 MAX_FAILURES = 20  # the rest is in `orch runs show`
 
 
@@ -108,7 +109,9 @@ def _served(record: Record) -> Iterator[Text]:
 
 def curl(served: Mapping[str, Any]) -> str:
     """A command line that asks the deployment, ready to paste."""
-    url = str(served["url"]).rstrip("/") + str(served.get("path") or "/v1/chat/completions")
+    url = str(served["url"]).rstrip("/") + str(served.get("path") or CHAT)
+    if served.get("path") not in (None, "", CHAT) and not served.get("body"):
+        return f"curl {shlex.quote(url)}"
     chat = {"model": served.get("model", ""), "messages": [{"role": "user", "content": "Hello"}]}
     body = str(served.get("body") or json.dumps(chat, ensure_ascii=False))
     words = ["curl", shlex.quote(url), "-H", "'Content-Type: application/json'"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.contracts import Engine
 from orchestrator.errors import OrchError
-from orchestrator.spec import gpus, not_yet, sizes
+from orchestrator.spec import gpus, not_yet, services, sizes
 from orchestrator.spec.load import expanded, is_there
 from orchestrator.spec.models import Cluster, Deployment, Finding, SecretRef
 
@@ -64,7 +64,8 @@ def _ports(cluster: Cluster) -> Iterator[Finding]:
 
 def _listens(one: Deployment) -> Iterator[tuple[str, int]]:
     """The API is the head's; an RPC port is every other rank's."""
-    yield one.head, one.port
+    for port in services.listens(one):
+        yield one.head, port
     if one.profile.rpc_port is not None:
         for host in one.hosts[1:]:
             yield host, one.profile.rpc_port

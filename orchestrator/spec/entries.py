@@ -11,6 +11,7 @@ from orchestrator.spec.fields import (
     Count,
     Duration,
     GpuIndex,
+    HttpPath,
     Name,
     Netdev,
     Port,
@@ -20,6 +21,7 @@ from orchestrator.spec.fields import (
     Supervision,
     Version,
 )
+from orchestrator.spec.services import Compose, PortWord, Unit
 
 # --- kind: what a host is -----------------------------------------------------------------------
 
@@ -275,6 +277,8 @@ class MountEntry(Strict):
 class Ready(Strict):
     start: Duration = "30m"
     stall: Duration = "10m"
+    http: HttpPath | None = None
+    command: str | None = None
 
 
 class Warmup(Strict):
@@ -350,6 +354,11 @@ class ProfileFile(Strict):
         ge=1,
         description="width of its linear layers, which tensor parallel divides too",
     )
+    command: tuple[str, ...] = ()
+    container_port: Port | None = None
+    ports: tuple[PortWord, ...] = ()
+    compose: Compose | None = None
+    unit: Unit | None = None
     task: Literal["generate", "embed"] | None = Field(
         default=None,
         description="embed: an embedding server; the engine is told so in its version's words, "

@@ -45,6 +45,7 @@ Duration = Annotated[
     AfterValidator(_duration),
     Field(description="seconds, or a number with s, m, h"),
 ]
+HttpPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
 GpuIndex = Annotated[int, Field(ge=0, le=1023)]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Netdev = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,15}$")]

@@ -144,6 +144,8 @@ class Library(Generic[M]):
                 key: anchor(value, base) if key in keys else value
                 for key, value in said["build"].items()
             }
+        if isinstance(said.get("compose"), dict) and "send" in said["compose"]:
+            said["compose"] = {**said["compose"], "send": anchor(said["compose"]["send"], base)}
         if isinstance(said.get("secrets"), dict):
             said["secrets"] = {
                 name: anchored_secret(one, base) for name, one in said["secrets"].items()

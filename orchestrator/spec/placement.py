@@ -24,11 +24,11 @@ from orchestrator.spec.models import (
     ProfileFile,
     Supervision,
 )
-from orchestrator.spec.replicas import Slot, spread
+from orchestrator.spec.replicas import Gpus, Slot, spread
+from orchestrator.spec.services import SERVICES, UNRANKED
 from orchestrator.spec.units import parse_size
 
 DEFAULT_PORT = 8000
-MODEL_FREE = frozenset({"container"})  # engines that may serve without a model of their own
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Placer:
                 place = ".".join(str(part) for part in details["loc"])
                 self.files.add(merged.chain[0], details["loc"], f"{place}: {details['msg']}")
             return None
-        if not profile.model and profile.engine_key not in MODEL_FREE:
+        if not profile.model and profile.engine_key not in SERVICES:
             hint = "here, or in what it extends"
             self.files.add(merged.chain[0], ("model",), "is required", hint)
             return None
@@ -205,7 +205,7 @@ class Placer:
             gate=entry.gate,
             endpoint=entry.endpoint,
             after=entry.after,
-            gpus=slot.gpus,
+            gpus=_gpus(entry, profile, slot),
             share_gpu=entry.share_gpu,
             memory_bytes=None if entry.memory is None else parse_size(entry.memory),
             limits=LimitsEntry(**limits),
@@ -247,8 +247,18 @@ def _with_executor(profile: Profile, slot: Slot) -> Profile:
     return profile.model_copy(update={"executor": "ray" if len(slot.hosts) > 1 else "mp"})
 
 
+def _gpus(entry: DeploymentEntry, profile: Profile, slot: Slot) -> Gpus:
+    """A service has none, unless it is said that it has; a model has all."""
+    spread_out = entry.replicas is not None and entry.replicas.per == "gpu"
+    if profile.engine_key in SERVICES and entry.gpus is None and not spread_out:
+        return 0
+    return slot.gpus
+
+
 def _supervision(profile: Profile, slot: Slot) -> Supervision:
-    """Who restarts it: nobody where ranks can't rejoin (native, RPC), else the entrypoints."""
+    """Who restarts it: nobody where ranks can't rejoin (native, RPC) or have an end, else the entrypoints."""
+    if profile.engine_key in UNRANKED | {"job"}:
+        return "none"
     gang = len(slot.hosts) > 1
     if gang and (profile.engine_key == "llamacpp" or profile.executor == "native"):
         return "none"

@@ -6,13 +6,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.contracts import Change, Step, World
+from orchestrator.contracts import Change, Proof, Query, Step, World
 from orchestrator.errors import Failed
 from orchestrator.facts.completion import Completion
 from orchestrator.facts.embedding import Embedding
 from orchestrator.ranks.tasks import embeds
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, container_reads, log_reads
+from orchestrator.spec.services import UNRANKED
+from orchestrator.steps.gang import (
+    JOB,
+    GangStep,
+    container_reads,
+    log_reads,
+    own_proof,
+    own_steps,
+)
 from orchestrator.steps.join import patience
 
 
@@ -28,14 +36,19 @@ def question(deployment: Deployment) -> Completion | Embedding:
     )
 
 
+def proof(cluster: Cluster, deployment: Deployment) -> Query[Proof]:
+    """What shows that it is up: of a model the answer to a question, of anything else what its engine says."""
+    return own_proof(cluster, deployment) or question(deployment)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answers(GangStep):
     """The head answers a question. A rank that has ended is told at once; loading moves its patience."""
 
     def check(self, world: World) -> Change | None:
         self.watch(world)
-        answer = world[self.deployment.head].get(question(self.deployment))
-        if answer.tokens:
+        answer = world[self.deployment.head].get(proof(self.cluster, self.deployment))
+        if answer.answered:
             return None
         if answer.hopeless:
             raise Failed(
@@ -50,6 +63,9 @@ class Answers(GangStep):
 
 def answer_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     for name, deployment in cluster.deployments.items():
+        if deployment.profile.engine_key in UNRANKED | {JOB}:
+            yield from own_steps(cluster, deployment, "answer")
+            continue
         ranks = frozenset(f"{name}/rank/{index}" for index in range(len(deployment.hosts)))
         yield Answers(
             id=f"{name}/answer",
@@ -59,7 +75,7 @@ def answer_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]
             needs=ranks | {f"{name}/join"},
             reads=container_reads(cluster, deployment)
             | log_reads(cluster, deployment)
-            | {(deployment.head, question(deployment))},
+            | {(deployment.head, proof(cluster, deployment))},
             patience=patience(deployment),
             cluster=cluster,
             deployment=deployment,

@@ -68,7 +68,8 @@ class StopHere(Step):
 def _after(cluster: Cluster, name: str) -> frozenset[str]:
     """Whoever came up after this one goes first."""
     return frozenset(
-        f"down/{other.name}/{host}"
+        f"{stage}/{other.name}/{host}"
+        for stage in ("down", "down-services")
         for other in cluster.deployments.values()
         if name in other.after
         for host in cluster.hosts

@@ -5,11 +5,11 @@ No stage of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.contracts import Change, Query, Rank, Step, World
+from orchestrator.contracts import Change, Proof, Query, Rank, Step, World
 from orchestrator.engines import engine
 from orchestrator.errors import Failed
 from orchestrator.facts import ReadImage
@@ -20,6 +20,7 @@ from orchestrator.ranks.build import container_hosts, container_name
 from orchestrator.ranks.context import image_of
 from orchestrator.ranks.spec import digest
 from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.spec.services import UNRANKED
 from orchestrator.tidy import telling
 
 Reads = frozenset[tuple[str, Query[Any]]]
@@ -32,6 +33,7 @@ EXITS = {
     139: "it crashed",
     143: "it was stopped",
 }
+JOB = "job"  # the role of a rank that runs to its end
 LAST_LINES = 12
 LINE = 400  # of a line that a rank wrote; some are whole configurations
 
@@ -81,6 +83,40 @@ def found(world: World, cluster: Cluster, host: str, name: str) -> Container | N
     return next((one for one in world[host].get(ours(cluster, host)) if one.name == name), None)
 
 
+def own_proof(cluster: Cluster, deployment: Deployment) -> Query[Proof] | None:
+    """What a service says that proves it; None of a model, which is asked a question."""
+    own = getattr(engine(deployment.profile.engine), "proof", None)
+    found: Query[Proof] | None = None if own is None else own(cluster, deployment)
+    return found
+
+
+def has_ranks(deployment: Deployment) -> bool:
+    """Compose projects and units have none."""
+    return deployment.profile.engine_key not in UNRANKED
+
+
+def own_steps(cluster: Cluster, deployment: Deployment, stage: str) -> Iterator[Step]:
+    """What the engine has for that stage of `up`."""
+    steps = engine(deployment.profile.engine).steps(cluster, deployment)
+    return (step for step in steps if step.stage == stage)
+
+
+def after_all(cluster: Cluster, deployment: Deployment) -> frozenset[str]:
+    """`after:` means that the other one has answered."""
+    return frozenset(
+        f"{other}/answer" for other in deployment.after if other in cluster.deployments
+    )
+
+
+def after_jobs(cluster: Cluster, deployment: Deployment) -> frozenset[str]:
+    """The ends of the jobs that it comes after: they may bring the files that gates look for."""
+    return frozenset(
+        f"{other}/answer"
+        for other in deployment.after
+        if other in cluster.deployments and cluster.deployments[other].profile.engine_key == JOB
+    )
+
+
 Known = tuple[Cluster, Mapping[Any, Any], Sequence[Rank]]
 _known: dict[str, Known] = {}  # every step of a gang asks, before and after; answers seldom differ
 
@@ -128,6 +164,8 @@ class GangStep(Step):
     def why_different(self, world: World, rank: Rank) -> str:
         """Why what runs is not this rank; "" if it is."""
         container = found(world, self.cluster, rank.host, rank.name)
+        if self.done(world, rank):
+            return ""
         if container is None:
             return "is not there"
         if container.labels.get("orch.hash") != digest(rank):
@@ -137,6 +175,13 @@ class GangStep(Step):
             if image.present and image.id != container.image_id:
                 return f"runs an older {rank.image}"
         return "" if container.state == "running" else state_words(container)
+
+    def done(self, world: World, rank: Rank) -> bool:
+        """Whether a rank that has an end is over, and well: nothing has to run then."""
+        if rank.role != JOB:
+            return False
+        query = own_proof(self.cluster, self.deployment)
+        return query is not None and world[rank.host].get(query).answered
 
     def log(self, world: World, name: str) -> RankLog:
         host = self.names[name]

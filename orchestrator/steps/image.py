@@ -14,7 +14,7 @@ from orchestrator.ranks.build import container_hosts
 from orchestrator.ranks.context import image_of
 from orchestrator.script import Script, Sh, all_of, sh
 from orchestrator.spec.models import Cluster
-from orchestrator.steps.gang import GangStep
+from orchestrator.steps.gang import GangStep, has_ranks
 from orchestrator.steps.image_build import build_steps
 from orchestrator.steps.image_copy import (
     COPY_S,
@@ -126,7 +126,7 @@ class ImageHere(ImageStep):
 
 def image_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     for name, deployment in cluster.deployments.items():
-        hosts = container_hosts(cluster, deployment)
+        hosts = container_hosts(cluster, deployment) if has_ranks(deployment) else ()
         if not hosts:
             continue
         reads = copy_reads(cluster, deployment)

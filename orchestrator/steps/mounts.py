@@ -11,7 +11,7 @@ from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.sources import ReadSources
 from orchestrator.spec.models import Cluster, Deployment, MountEntry
-from orchestrator.steps.gang import GangStep
+from orchestrator.steps.gang import GangStep, after_jobs
 from orchestrator.steps.weights import model_hosts
 
 MADE = "~/.cache/"  # caches of ours are made when a rank starts
@@ -73,6 +73,7 @@ def mounts_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]
             scope=name,
             stage="mounts",
             on_demand=True,
+            needs=after_jobs(cluster, deployment),
             reads=frozenset((host, ReadSources(paths)) for host, paths in sources.items()),
             patience=Patience(total=60, stall=60),
             sources=sources,

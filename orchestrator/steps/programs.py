@@ -18,7 +18,7 @@ from orchestrator.ranks.context import image_of
 from orchestrator.ranks.files import words
 from orchestrator.script import Command, Raw, Script, argv, sh
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, image_read
+from orchestrator.steps.gang import GangStep, after_jobs, image_read
 from orchestrator.steps.process_programs import HostPrograms
 
 REMEDY = {
@@ -65,6 +65,7 @@ class Programs(GangStep):
             scope=name,
             stage="programs",
             on_demand=True,
+            needs=after_jobs(cluster, deployment),
             reads=frozenset({(host, image_read(cluster, deployment, host)), (host, query)}),
             patience=Patience(total=LOOK_S + 60, stall=LOOK_S + 60),
             programs=wanted,

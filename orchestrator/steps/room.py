@@ -18,7 +18,7 @@ from orchestrator.facts.engine_words import typed
 from orchestrator.facts.processes import held
 from orchestrator.ranks.build import PROCESS
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, Reads, found, names, ours, rank_reads
+from orchestrator.steps.gang import GangStep, Reads, found, has_ranks, names, ours, rank_reads
 
 Holders = Query[tuple[Container, ...]]
 RUNNING = frozenset({"running", "restarting", "paused"})
@@ -131,7 +131,7 @@ def room_reads(cluster: Cluster, deployment: Deployment, host: str) -> Reads:
 def room_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterator[EarlyRoom]:
     """For each deployment and host."""
     for name, deployment in cluster.deployments.items():
-        for host in dict.fromkeys(deployment.hosts):
+        for host in dict.fromkeys(deployment.hosts if has_ranks(deployment) else ()):
             aside = frozenset((host, query) for query in _aside(cluster, host))
             reads = rank_reads(cluster, deployment) | room_reads(cluster, deployment, host)
             yield EarlyRoom(

@@ -15,8 +15,10 @@ from orchestrator.runtimes import runtime
 from orchestrator.script import Command, Script, sh
 from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster
+from orchestrator.steps.gang import JOB
 
 DEPLOYMENT = "orch.deployment"
+ROLE = "orch.role"
 ENDED = frozenset({"exited", "dead", "stopped"})
 GRACE_S = 60
 
@@ -49,7 +51,7 @@ class NoStale(Step):
             return ""  # ours, but not a rank: whoever made it looks after it
         if name not in self.deployments:
             return f"the files place no {name} here"
-        if one.state in ENDED:
+        if one.state in ENDED and one.labels.get(ROLE) != JOB:  # that has an end, and a log
             return f"ended with exit code {one.exit_code}"
         return ""
 

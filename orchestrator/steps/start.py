@@ -11,7 +11,16 @@ from orchestrator.ranks.spec import differences
 from orchestrator.runtimes import runtime
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, found, log_read, names, rank_reads
+from orchestrator.steps.gang import (
+    GangStep,
+    after_all,
+    found,
+    has_ranks,
+    log_read,
+    names,
+    own_steps,
+    rank_reads,
+)
 from orchestrator.steps.room import Room, room_reads
 
 START_S = 300.0
@@ -75,23 +84,19 @@ def _steps(cluster: Cluster, deployment: Deployment) -> Iterable[Step]:
             id=f"{name}/rank/{index}",
             host=host,
             index=index,
-            needs=stops | ports | _after(cluster, deployment),
+            needs=stops | ports | after_all(cluster, deployment),
             reads=reads | {(host, log)},
             **common,
         )
 
 
-def _after(cluster: Cluster, deployment: Deployment) -> frozenset[str]:
-    """`after:` means that the other one has answered."""
-    return frozenset(
-        f"{other}/answer" for other in deployment.after if other in cluster.deployments
-    )
-
-
 def start_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """Every deployment's stops, free ports and ranks."""
     for deployment in cluster.deployments.values():
-        yield from _steps(cluster, deployment)
+        if has_ranks(deployment):
+            yield from _steps(cluster, deployment)
+        else:
+            yield from own_steps(cluster, deployment, "start")
 
 
 STAGES = {"start": start_steps}

@@ -15,7 +15,7 @@ from orchestrator.facts.answers import Container
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.down import STOP_S, stopping
-from orchestrator.steps.gang import GangStep, ours, rank_reads
+from orchestrator.steps.gang import GangStep, has_ranks, ours, rank_reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def stop_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterator[Step]:
     """For each deployment and host. Ranks on other hosts are stale: the stage of that name takes them."""
     patience = Patience(total=STOP_S, stall=STOP_S)
     for name, deployment in cluster.deployments.items():
-        for host in dict.fromkeys(deployment.hosts):
+        for host in dict.fromkeys(deployment.hosts if has_ranks(deployment) else ()):
             yield StopGang(
                 id=f"{name}/stop/{host}",
                 host=host,

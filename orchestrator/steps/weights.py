@@ -12,7 +12,7 @@ from orchestrator.errors import Refused
 from orchestrator.facts import ReadPath
 from orchestrator.facts.answers import PathInfo
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep
+from orchestrator.steps.gang import GangStep, after_jobs
 
 HUB = "~/.cache/huggingface/hub"
 IGNORE = (".cache", "*.lock", "*.incomplete")
@@ -100,6 +100,7 @@ def weights_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step
             scope=name,
             stage="weights",
             on_demand=True,
+            needs=after_jobs(cluster, deployment),
             reads=frozenset((host, ReadPath(path, IGNORE)) for host in model_hosts(deployment)),
             patience=Patience(total=120, stall=120),
             path=path,

@@ -29,6 +29,7 @@ SHAPES = {
     "unlike-cards": "none",
     "fleet-of-eight": "none",
     "three-4090s": "none",
+    "desk": "none",
 }
 KEPT = {"numa-box": ["notify", "tunnels"]}  # what the system has and nothing acts on yet: told
 STARTING_POINT = [ROOT / "cluster.yaml"]  # and inventory.yaml: what people copy
@@ -38,7 +39,7 @@ FILES = [*STARTING_POINT, *(EXAMPLES / name / "cluster.yaml" for name in SHAPES)
 @pytest.fixture(autouse=True)
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """The secrets that the examples name are set, as their READMEs say."""
-    for name in ("VLLM_API_KEY_MEDIUM", "HUGGING_FACE_HUB_TOKEN"):
+    for name in ("VLLM_API_KEY_MEDIUM", "HUGGING_FACE_HUB_TOKEN", "LITELLM_MASTER_KEY"):
         monkeypatch.setenv(name, "secret-of-a-test")
 
 

@@ -23,6 +23,7 @@ def test_half_a_gang_is_not_started(tmp_path: Path) -> None:
     whole = build(cluster, up, frozenset({"spark-1", "spark-2"}))
     assert {"tiny/rank/0", "tiny/rank/1"} <= whole.keys()
     assert build(cluster, down, frozenset({"spark-1"})).keys() == {
+        "down-services/spark-1",
         "down/spark-1",
         "down/tiny/spark-1",
     }
