@@ -28,6 +28,10 @@ VERBS = {
     "runs": ("orchestrator.cli.runs:runs", "List and show past runs."),
     "schema": ("orchestrator.cli.files:schema", "Print the JSON Schema of a file."),
     "status": ("orchestrator.cli.status:status", "Deployments, ranks, endpoints, strangers."),
+    "switch": (
+        "orchestrator.cli.switch:switch",
+        "Change a deployment to another profile, or back.",
+    ),
     "unlock": ("orchestrator.cli.hosts:unlock", "Break a lease, with a reason."),
     "up": ("orchestrator.cli.up:up", "Bring a cluster up until it answers."),
     "verify-rdma": (
