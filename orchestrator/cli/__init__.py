@@ -20,6 +20,10 @@ VERBS = {
     "lab": ("orchestrator.cli.lab:lab", "Rehearsal hosts on this machine."),
     "logs": ("orchestrator.cli.logs:logs", "Logs of all ranks, merged."),
     "plan": ("orchestrator.cli.plan:plan", "Show what would change and why."),
+    "profiles": (
+        "orchestrator.cli.profiles:profiles",
+        "List, show, compare profiles; where they fit.",
+    ),
     "render": (
         "orchestrator.cli.render:render",
         "Print netplan, environment, docker run; no host.",

@@ -349,6 +349,12 @@ class ProfileFile(Strict):
         ge=1,
         description="width of its linear layers, which tensor parallel divides too",
     )
+    weights: Size | None = Field(
+        default=None, description="size of the model's files, for `orch profiles`"
+    )
+    archived: str = Field(
+        default="", description="why it is kept and should not be used; `orch check` tells it"
+    )
     task: Literal["generate", "embed"] | None = Field(
         default=None,
         description="embed: an embedding server; the engine is told so in its version's words, "

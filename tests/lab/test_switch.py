@@ -57,8 +57,9 @@ def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def model(site: Site, port: int = 8000) -> str:
     """The model that answers a real question."""
-    url = f"http://{site.lab.address('spark-1')}:{port}/v1/completions"
-    body = {"prompt": "hello", "max_tokens": 2}
+    url = f"http://{site.lab.address('spark-1')}:{port}/v1/chat/completions"
+    message = {"role": "user", "content": "hello"}
+    body = {"messages": [message], "max_tokens": 24, "temperature": 0}
     reply = httpx.post(url, json=body, timeout=30, trust_env=False).raise_for_status()
     return str(reply.json()["model"])
 
@@ -95,7 +96,9 @@ def test_a_profile_that_does_not_answer_and_the_old_one_is_back(site: Site) -> N
     events = site.events("switch", "tiny", "broken", rc=1)
     assert {"tiny/stop/spark-1", "back/tiny/rank/0", "back/tiny/rank/1"} <= set(changed(events))
     failed = [one for one in events if one["kind"] == "step-failed"]
-    assert "template" in " ".join(told(one) for one in failed)
+    assert "ended with code 1" in " ".join(told(one) for one in failed)
+    evidence = Path(events[-1]["data"]["evidence"])
+    assert "template" in "".join(one.read_text() for one in evidence.rglob("*") if one.is_file())
     assert "tiny is back on small, which answers" in told(events[-1])
     assert [one["deployment"] for one in events[-1]["data"]["served"]] == ["tiny"]
     assert (model(site), text(site)) == ("small", CLUSTER)
