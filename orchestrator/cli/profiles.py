@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,38 +20,62 @@ if TYPE_CHECKING:
 VERSION = 1  # of the JSON form, docs/json.md
 
 
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for the group and for each of its commands; whoever says it last is heard."""
+    file = click.option(
+        "-f",
+        "--file",
+        "cluster_file",
+        type=click.Path(path_type=Path),
+        help="Another cluster.yaml: its folder's profiles, its inventory's hosts.",
+    )
+    as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")
+    return file(as_json(command))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Where to look, and how to tell."""
+
+    path: Path = Path("cluster.yaml")
+    json: bool = False
+
+    def but(self, cluster_file: Path | None, as_json: bool) -> _Asked:
+        return _Asked(cluster_file or self.path, self.json or as_json)
+
+
 @click.group(invoke_without_command=True)
-@click.option("-f", "--file", "cluster_file", type=click.Path(path_type=Path),
-              help="Another cluster.yaml: its folder's profiles, its inventory's hosts.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")
+@_options
 @click.pass_context
 def profiles(ctx: click.Context, cluster_file: Path | None, as_json: bool) -> None:
     """List profiles with the hosts that they fit on; `show NAME`, `compare A B`. No host is asked."""
-    ctx.obj = cluster_file or Path("cluster.yaml"), as_json
+    ctx.obj = _Asked().but(cluster_file, as_json)
     if ctx.invoked_subcommand is None:
-        _list(*ctx.obj)
+        _list(ctx.obj)
 
 
 @profiles.command("list")
+@_options
 @click.pass_obj
-def list_(asked: tuple[Path, bool]) -> None:
+def list_(asked: _Asked, cluster_file: Path | None, as_json: bool) -> None:
     """All profiles, yours and those that ship, and the hosts that they fit on."""
-    _list(*asked)
+    _list(asked.but(cluster_file, as_json))
 
 
 @profiles.command()
 @click.argument("name")
+@_options
 @click.pass_obj
-def show(asked: tuple[Path, bool], name: str) -> None:
+def show(asked: _Asked, name: str, cluster_file: Path | None, as_json: bool) -> None:
     """What a profile comes to, each value with the file and line that says it."""
-    path, as_json = asked
-    found = _known(name, path.parent)
-    if as_json:
-        click.echo(json.dumps(_document(found, _hosts(path)), indent=2, ensure_ascii=False))
+    asked = asked.but(cluster_file, as_json)
+    found, hosts = _known(name, asked.path.parent), _hosts(asked.path)
+    if asked.json:
+        click.echo(json.dumps(_document(found, hosts), indent=2, ensure_ascii=False))
         return
     click.secho(found.name, bold=True)
     click.echo("files  " + " → ".join(found.chain))
-    for line in _about(found, _hosts(path)):
+    for line in _about(found, hosts):
         click.echo(line)
     click.echo()
     rows = [[one.path, _shown(one), _place(one)] for one in found.values]
@@ -62,15 +86,18 @@ def show(asked: tuple[Path, bool], name: str) -> None:
 @profiles.command()
 @click.argument("first")
 @click.argument("second")
+@_options
 @click.pass_obj
-def compare(asked: tuple[Path, bool], first: str, second: str) -> None:
+def compare(
+    asked: _Asked, first: str, second: str, cluster_file: Path | None, as_json: bool
+) -> None:
     """What two profiles say differently, after all that they extend."""
     from orchestrator.spec.catalogue import differences
 
-    path, as_json = asked
-    one, other = _known(first, path.parent), _known(second, path.parent)
+    asked = asked.but(cluster_file, as_json)
+    one, other = _known(first, asked.path.parent), _known(second, asked.path.parent)
     found = list(differences(one, other))
-    if as_json:
+    if asked.json:
         values = [{"path": at, "first": _pair(a), "second": _pair(b)} for at, a, b in found]
         document = {"version": VERSION, "first": one.name, "second": other.name, "values": values}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -92,12 +119,12 @@ def _known(name: str, root: Path) -> Known:
     return found
 
 
-def _list(path: Path, as_json: bool) -> None:
+def _list(asked: _Asked) -> None:
     from orchestrator.spec.catalogue import known, names
 
-    found = [known(name, path.parent) for name in names(path.parent)]
-    hosts = _hosts(path)
-    if as_json:
+    root = asked.path.parent
+    found, hosts = [known(name, root) for name in names(root)], _hosts(asked.path)
+    if asked.json:
         document = {"version": VERSION, "profiles": [_document(one, hosts) for one in found]}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return

@@ -211,7 +211,7 @@ def test_json(site: Site) -> None:
     }  # fmt: skip
     assert one["weights"]["said"] is False
     assert one["not_known"] == ["rig"]
-    shown = json.loads(CliRunner().invoke(root, ["profiles", "--json", "show", "child"]).output)
+    shown = json.loads(CliRunner().invoke(root, ["profiles", "show", "child", "--json"]).output)
     assert {"path": "args.more", "value": "x", "file": "profiles/child.yaml", "line": 5} in shown[
         "values"
     ]
