@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
 @click.option("--no-write", is_flag=True,
               help="Leave the cluster file as it is; the next `orch up` goes back to what it says.")  # fmt: skip
+@click.option("--fetch", is_flag=True,
+              help="Let the engine fetch a model that is not on the hosts, while nothing answers.")  # fmt: skip
 @click.option("--accept-degraded", is_flag=True,
               help="Start although a link carries less than it should; the journal says so.")  # fmt: skip
 @click.option("--playbook", default="up", help="Another playbook than `up` (name or file).")
@@ -35,6 +37,7 @@ def switch(
     profile: str,
     dry_run: bool,
     no_write: bool,
+    fetch: bool,
     accept_degraded: bool,
     playbook: str,
 ) -> None:
@@ -59,6 +62,7 @@ def switch(
             names=names,
             line=line,
             write=not no_write,
+            fetch=fetch,
             playbook=playbook,
             options={"bandwidth": {"accept": accept_degraded}},
         )

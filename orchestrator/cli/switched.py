@@ -39,22 +39,39 @@ class Switch:
     names: frozenset[str]  # the deployment, or its replicas
     line: ProfileLine
     write: bool
+    fetch: bool
     playbook: str
     options: Mapping[str, Mapping[str, Any]]
 
-    def steps(self, cluster: Cluster) -> Steps:
-        """What `up` would do for this deployment."""
-        book = with_options(cluster_playbook(cluster, self.playbook), self.options)
+    def forth(self) -> Steps:
+        """What `up` would do for this deployment; but weights are there before what answers now is stopped."""
+        wanted = {} if self.fetch else {"weights": {"fetch": False}}
+        return self._steps(self.new.cluster, {**self.options, **wanted})
+
+    def back(self) -> Steps | None:
+        return None if self.old is None else self._steps(self.old, self.options)
+
+    def _steps(self, cluster: Cluster, options: Mapping[str, Mapping[str, Any]]) -> Steps:
+        book = with_options(cluster_playbook(cluster, self.playbook), options)
         return part(build(cluster, book), cluster, self.names, book)
+
+    def unsure(self, steps: Steps) -> list[str]:
+        """Models of which nobody can tell whether they are on the hosts."""
+        asked = {
+            self.new.cluster.deployments[name].profile.model
+            for name in self.names
+            if not self.fetch and f"{name}/weights" not in steps
+        }
+        return sorted(asked - {""})
 
 
 def switched(wish: Switch, *, dry_run: bool = False) -> int:
     """Switch, and give the exit code of design §7."""
     site = wish.new
-    steps = wish.steps(site.cluster)
-    back = None if wish.old is None else wish.steps(wish.old)
+    steps, back = wish.forth(), wish.back()
     with open_bus(site.json, site.redact) as bus, interruptible() as cancel:
         bus.run_started("switch", site.cluster.name, files=site.cluster.sources)
+        bus.note(f"{wish.line.deployment}: {wish.line.old} → {wish.line.new}")
         run = _Run(wish, steps, back, bus, cancel)
         try:
             return run.dry() if dry_run else run.whole()
@@ -84,7 +101,7 @@ class _Run:
 
     def whole(self) -> int:
         """Look, refuse what can't be, change, write; or change back."""
-        site, wish = self.site, self.wish
+        site = self.site
         world = LiveWorld(site.cluster.hosts, host_reader(site.hosts))
         decision = self._survey(world)
         code = self._refused(decision)
@@ -92,11 +109,7 @@ class _Run:
             return code
         if settled(decision):
             return self._held(None, world)
-        if self.back_steps is None:
-            self.bus.note(
-                f"the files as they stand are wrong: if {wish.line.new} does not answer, nothing leads back",
-                severity="warning",
-            )
+        self._caution()
         tools = toolbox(site, world, self.bus, self.cancel)
         tools.aftermath = self._after
         outcome, found = converge(
@@ -108,6 +121,15 @@ class _Run:
     @property
     def site(self) -> Site:
         return self.wish.new
+
+    def _caution(self) -> None:
+        """What one may want to press Ctrl-C for."""
+        if self.back_steps is None:
+            told = f"if {self.wish.line.new} does not answer, nothing leads back"
+            self.bus.note(f"the files as they stand are wrong: {told}", severity="warning")
+        for model in self.wish.unsure(self.steps):
+            told = f"nobody can tell whether {model} is on the hosts: its engine may fetch it while nothing answers"
+            self.bus.note(told, severity="warning")
 
     def _survey(self, world: LiveWorld) -> Decision:
         decision = survey(self.steps, world)

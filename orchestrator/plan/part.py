@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from orchestrator.contracts import Step
 from orchestrator.plan.graph import ordered
@@ -26,7 +25,7 @@ def part(
     for one, step in steps.items():
         needs = _needs(step.needs, through)
         if step.stage not in clearing and _is_about(step, names, hosts):
-            kept.append(replace(step, needs=needs))
+            kept.append(step.with_(needs=needs))
         else:
             through[one] = needs
     return ordered(kept)
@@ -51,8 +50,7 @@ def renamed(steps: Mapping[str, Step], before: str) -> Mapping[str, Step]:
         return frozenset(before + one for one in ids)
 
     return {
-        before + one: replace(
-            step,
+        before + one: step.with_(
             id=before + one,
             needs=named(step.needs),
             order=named(step.order),

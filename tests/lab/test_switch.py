@@ -5,7 +5,6 @@ llama.cpp over two hosts, so that a gang is up in a second; a second deployment 
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -103,7 +102,6 @@ def test_a_profile_that_does_not_answer_and_the_old_one_is_back(site: Site) -> N
     assert [one["deployment"] for one in events[-1]["data"]["served"]] == ["tiny"]
     assert (model(site), text(site)) == ("small", CLUSTER)
     assert site.ranks("other") == other
-    assert changed(site.events("up")) == []
 
 
 def test_what_can_be_known_before_is_refused_before_the_old_one_is_touched(site: Site) -> None:
@@ -136,14 +134,6 @@ def test_killed_the_same_switch_finishes_and_up_undoes(site: Site) -> None:
     killed_while_nothing_runs(site, "large")
     site.orch("switch", "tiny", "large", "--no-write")
     assert (model(site), text(site)) == ("large", CLUSTER)
+    killed_while_nothing_runs(site, "broken")
     site.orch("up")
     assert model(site) == "small"
-    killed_while_nothing_runs(site, "large")
-    site.orch("up")
-    assert model(site) == "small"
-    (said,) = (
-        one
-        for one in json.loads(site.orch("status", "--json").stdout)["deployments"]
-        if one["name"] == "tiny"
-    )
-    assert said["state"] == "answers"

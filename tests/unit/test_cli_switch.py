@@ -13,6 +13,7 @@ from orchestrator.cli import root
 from orchestrator.cli.errors import run_guarded
 from orchestrator.cli.options import Site as Files
 from orchestrator.cli.profile_line import profile_line
+from orchestrator.cli.switched import Switch
 from orchestrator.errors import Failed, FilesWrong
 from orchestrator.hosts.secrets import secret_refs
 from orchestrator.spec import check
@@ -151,3 +152,33 @@ def test_nothing_named_there(site: Site) -> None:
     site.write("cluster.yaml", "version: 1\nname: duo\ndeployments: {vl: {hosts: pair}}\n")
     with pytest.raises(FilesWrong, match="is no name of a profile"):
         profile_line(site.root / "cluster.yaml", "vl", "other")
+
+
+def wish(site: Site, *, fetch: bool) -> Switch:
+    path = site.root / "cluster.yaml"
+    old = Files(path, (), None, json=False, verbose=False, accept_new_host_keys=False, purpose="up")
+    line = profile_line(path, "vl", "other")
+    return Switch(
+        old=old.cluster,
+        new=old.also('deployments.vl.profile="other"'),
+        names=frozenset({"vl"}),
+        line=line,
+        write=True,
+        fetch=fetch,
+        playbook="up",
+        options={},
+    )
+
+
+def test_weights_are_asked_for_on_the_way_there_and_not_on_the_way_back(site: Site) -> None:
+    cache = "mounts: [{from: ~/.cache/huggingface, to: /root/.cache/huggingface}]\n"
+    site.write("profiles/big.yaml", PROFILE + cache)
+    site.write("profiles/other.yaml", PROFILE.replace("some/model", "other/model") + cache)
+    asked = wish(site, fetch=False)
+    assert "vl/weights" in asked.forth()
+    assert asked.unsure(asked.forth()) == []
+    assert "vl/weights" not in (asked.back() or {})
+    assert "vl/weights" not in wish(site, fetch=True).forth()
+    site.write("profiles/other.yaml", PROFILE.replace("some/model", "other/model"))
+    unsure = wish(site, fetch=False)
+    assert unsure.unsure(unsure.forth()) == ["other/model"]
