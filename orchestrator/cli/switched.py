@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,12 +155,24 @@ class _Run:
         """Under the leases still: evidence of what failed, away with it, and the old one up again."""
         site = self.site
         found = clean_up(site.cluster, self.steps, outcome, tools, site.hosts, site.redact)
-        old = self.wish.old
-        if exit_code(outcome) and not outcome.interrupted and old and self.back_steps is not None:
+        old, steps = self.wish.old, self.back_steps
+        if exit_code(outcome) and not outcome.interrupted and old and steps is not None:
             self.bus.note(f"{self.wish.line.deployment}: back to {self.wish.line.old}")
             site.secrets.turn_to(secret_refs(old.hosts, old))
-            self.back = go_back(self.back_steps, tools, self._anew)
+            try:
+                with self._also_held(tools):
+                    self.back = go_back(steps, tools, self._anew)
+            except OrchError as error:
+                self.bus.note(str(error), host=error.host, severity="warning")
         return found
+
+    def _also_held(self, tools: Toolbox) -> AbstractContextManager[None]:
+        """Hosts that the way there did not need to hold, because the new ranks ran already."""
+        hosts = {
+            host for name in self.wish.names for host in self.site.cluster.deployments[name].hosts
+        }
+        free = frozenset(hosts) - frozenset(self.site.held)
+        return tools.leases(free, frozenset()) if free else nullcontext()
 
     def _anew(self, tools: Toolbox) -> Toolbox:
         world = LiveWorld(self.site.cluster.hosts, host_reader(self.site.hosts))

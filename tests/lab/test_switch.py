@@ -35,6 +35,7 @@ PROFILES = {
     "small": "served_name: small\n",
     "large": "served_name: large\nargs: {'-c': 2048}\n",
     "broken": "served_name: broken\nargs: {chat-template-file: /no/such/template}\n",
+    "mute": "served_name: mute\ntask: embed\nargs: {pooling: none}\n",
     "absent": "served_name: absent\nmodel: /models/no-such.gguf\n",
     "imageless": "served_name: imageless\nimage: orch-lab/no-such-image:latest\n",
 }
@@ -119,21 +120,41 @@ def test_what_can_be_known_before_is_refused_before_the_old_one_is_touched(site:
     assert (site.ranks(), text(site)) == (before, CLUSTER)
 
 
-def killed_while_nothing_runs(site: Site, profile: str) -> None:
-    """A switch that is killed when the old gang is down, and before the new one answers."""
+def killed_at(site: Site, profile: str, kind: str, step: str) -> None:
+    """A switch that is killed as soon as it has told this of a step."""
     with site.running("switch", "tiny", profile, "--json") as process:
         for event in events_of(process):
-            if event["kind"] == "step-done" and event["step"] == "tiny/stop/spark-1":
+            if (event["kind"], event.get("step")) == (kind, step):
                 break
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=30)
     assert text(site) == CLUSTER
 
 
-def test_killed_the_same_switch_finishes_and_up_undoes(site: Site) -> None:
-    killed_while_nothing_runs(site, "large")
+def test_killed_when_the_old_gang_is_down_the_same_switch_finishes_and_up_undoes(
+    site: Site,
+) -> None:
+    killed_at(site, "large", "step-done", "tiny/stop/spark-1")
     site.orch("switch", "tiny", "large", "--no-write")
     assert (model(site), text(site)) == ("large", CLUSTER)
-    killed_while_nothing_runs(site, "broken")
+    killed_at(site, "broken", "step-done", "tiny/stop/spark-1")
     site.orch("up")
     assert model(site) == "small"
+
+
+def test_killed_when_the_new_ranks_run_the_same_switch_goes_back_and_holds_the_hosts_for_it(
+    site: Site,
+) -> None:
+    """Healthy, and never answers: on the way there nothing has to be changed, on the way back all has."""
+    killed_at(site, "mute", "step-started", "tiny/answer")
+    events = site.events("switch", "tiny", "mute", rc=1)
+    kinds = [(one["kind"], one.get("host"), one.get("step")) for one in events]
+    stops = [
+        at
+        for at, (kind, _, step) in enumerate(kinds)
+        if kind == "step-done" and "/stop/" in str(step)
+    ]
+    leases = {host: at for at, (kind, host, _) in enumerate(kinds) if kind == "lease"}
+    assert leases.keys() == {"spark-1", "spark-2"}
+    assert max(leases.values()) < min(stops)
+    assert (model(site), text(site)) == ("small", CLUSTER)
