@@ -14,7 +14,7 @@ from orchestrator.cli.errors import run_guarded
 from orchestrator.spec.catalogue import differences, known, names
 from orchestrator.spec.fit import fit, told, weights
 from orchestrator.spec.models import Host, Profile
-from orchestrator.spec.resolve import load_cluster, load_inventory
+from orchestrator.spec.resolve import load, load_cluster, load_inventory
 from tests.unit.spec.conftest import Site
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -219,3 +219,11 @@ def test_json(site: Site) -> None:
         CliRunner().invoke(root, ["profiles", "--json", "compare", "big", "child"]).output
     )
     assert [item["path"] for item in apart["values"]] == ["args.nested.b", "env.A", "args.more"]
+
+
+def test_a_deployment_of_an_archived_profile_is_warned_of(site: Site) -> None:
+    site.edit("profiles/big.yaml", "version: 1", "version: 1\narchived: too slow")
+    found = load(site.root / "cluster.yaml").warnings
+    assert [one.path for one in found if "big is archived: too slow" in one.message] == [
+        "deployments.vl.profile"
+    ]
