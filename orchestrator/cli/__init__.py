@@ -20,6 +20,10 @@ VERBS = {
     "lab": ("orchestrator.cli.lab:lab", "Rehearsal hosts on this machine."),
     "logs": ("orchestrator.cli.logs:logs", "Logs of all ranks, merged."),
     "plan": ("orchestrator.cli.plan:plan", "Show what would change and why."),
+    "profiles": (
+        "orchestrator.cli.profiles:profiles",
+        "List, show, compare profiles; where they fit.",
+    ),
     "render": (
         "orchestrator.cli.render:render",
         "Print netplan, environment, docker run; no host.",
@@ -28,6 +32,10 @@ VERBS = {
     "runs": ("orchestrator.cli.runs:runs", "List and show past runs."),
     "schema": ("orchestrator.cli.files:schema", "Print the JSON Schema of a file."),
     "status": ("orchestrator.cli.status:status", "Deployments, ranks, endpoints, strangers."),
+    "switch": (
+        "orchestrator.cli.switch:switch",
+        "Change a deployment to another profile, or back.",
+    ),
     "unlock": ("orchestrator.cli.hosts:unlock", "Break a lease, with a reason."),
     "up": ("orchestrator.cli.up:up", "Bring a cluster up until it answers."),
     "verify-rdma": (

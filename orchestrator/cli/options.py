@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from orchestrator.framing import Held
     from orchestrator.hosts.pool import Pool
+    from orchestrator.hosts.secrets import Secrets
     from orchestrator.redact import Redactor
     from orchestrator.spec.models import Cluster
     from orchestrator.spec.resolve import Purpose
@@ -70,17 +71,34 @@ class Site:
         return self.redactor.scrub(text)
 
     @cached_property
-    def hosts(self) -> Pool:
-        from orchestrator.hosts.pool import Pool
+    def secrets(self) -> Secrets:
         from orchestrator.hosts.secrets import Secrets, secret_refs
 
         refs = secret_refs(self.cluster.hosts, self.cluster)
-        secrets = Secrets(refs, self.redactor, self.cluster.root)
-        return Pool(self.cluster.hosts, secrets, accept_new_host_keys=self._accept)
+        return Secrets(refs, self.redactor, self.cluster.root)
+
+    @cached_property
+    def hosts(self) -> Pool:
+        from orchestrator.hosts.pool import Pool
+
+        return Pool(self.cluster.hosts, self.secrets, accept_new_host_keys=self._accept)
 
     @property
     def held(self) -> dict[str, Held]:
         return self.hosts.held
+
+    def also(self, *overrides: str) -> Site:
+        """The same files with more overrides, which win over those that are there."""
+        return Site(
+            self.path,
+            (*self._overrides, *overrides),
+            self._hosts,
+            json=self.json,
+            verbose=self.verbose,
+            accept_new_host_keys=self._accept,
+            purpose=self._purpose,
+            inventory=self._inventory,
+        )
 
     def close(self) -> None:
         if "hosts" in self.__dict__:

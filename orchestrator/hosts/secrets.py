@@ -61,6 +61,12 @@ class Secrets:
                 self._values[name] = value
             return self._values[name]
 
+    def turn_to(self, refs: Mapping[str, SecretRef]) -> None:
+        """From now on they come from where other files say; what was read stays known to the redactor."""
+        with self._lock:
+            self._refs = refs
+            self._values.clear()
+
     def check(self) -> None:
         """Read all of them, so that one that is not set is found before anything is touched."""
         wrong: list[str] = []

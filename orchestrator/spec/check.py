@@ -30,6 +30,7 @@ def check(cluster: Cluster, *, links: bool = True) -> tuple[Finding, ...]:
         _order,
         _engines,
         _pairs,
+        _archived,
         not_yet.check,
     ]
     if links:
@@ -178,6 +179,16 @@ def _pairs(cluster: Cluster) -> Iterator[Finding]:
     from orchestrator.knowledge import pairs  # which imports the spec
 
     yield from pairs.check(cluster)
+
+
+def _archived(cluster: Cluster) -> Iterator[Finding]:
+    for one in cluster.deployments.values():
+        if one.profile.archived:
+            yield Finding(
+                severity="warning",
+                path=f"deployments.{one.origin}.profile",
+                message=f"{one.profile.name} is archived: {one.profile.archived}",
+            )
 
 
 def _secrets(cluster: Cluster, environ: Mapping[str, str]) -> Iterator[Finding]:

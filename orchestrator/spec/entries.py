@@ -359,6 +359,12 @@ class ProfileFile(Strict):
     ports: tuple[PortWord, ...] = ()
     compose: Compose | None = None
     unit: Unit | None = None
+    weights: Size | None = Field(
+        default=None, description="size of the model's files, for `orch profiles`"
+    )
+    archived: str = Field(
+        default="", description="why it is kept and should not be used; `orch check` tells it"
+    )
     task: Literal["generate", "embed"] | None = Field(
         default=None,
         description="embed: an embedding server; the engine is told so in its version's words, "

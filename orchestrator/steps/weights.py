@@ -18,16 +18,20 @@ HUB = "~/.cache/huggingface/hub"
 IGNORE = (".cache", "*.lock", "*.incomplete")
 
 
-def on_hosts(cluster: Cluster, deployment: Deployment) -> str | None:
-    """Where the model lies on a host; None where the engine fetches it itself."""
+def on_hosts(cluster: Cluster, deployment: Deployment, *, fetches: bool = True) -> str | None:
+    """Where the model lies on a host; None where the engine fetches it itself, or nobody can tell."""
     model = deployment.profile.model
     if model.startswith(("/", "~/")):
         return _unmounted(deployment, model)
-    offline = str(deployment.profile.env.get("HF_HUB_OFFLINE", "0")) in ("1", "True", "true")
     cached = any(
         entry.from_.startswith("~/.cache/huggingface") for entry in deployment.profile.mounts
     )
-    return f"{HUB}/models--{model.replace('/', '--')}" if offline and cached and model else None
+    wanted = not fetches or _offline(deployment)
+    return f"{HUB}/models--{model.replace('/', '--')}" if wanted and cached and model else None
+
+
+def _offline(deployment: Deployment) -> bool:
+    return str(deployment.profile.env.get("HF_HUB_OFFLINE", "0")) in ("1", "True", "true")
 
 
 def _unmounted(deployment: Deployment, model: str) -> str:
@@ -47,15 +51,17 @@ def model_hosts(deployment: Deployment) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsThere(GangStep):
-    """Present everywhere, with the same names and sizes."""
+    """Present everywhere, with the same names and sizes; what an engine may complete itself need only be there."""
 
     path: str
+    completes: bool = False
 
     def check(self, world: World) -> Change | None:
         query = ReadPath(self.path, IGNORE)
         infos = {host: world[host].get(query) for host in model_hosts(self.deployment)}
         self._missing(infos)
-        self._unlike(infos)
+        if not self.completes:
+            self._unlike(infos)
         return None
 
     def _missing(self, infos: Mapping[str, PathInfo]) -> None:
@@ -65,7 +71,7 @@ class WeightsThere(GangStep):
                 f"model {self.path} is missing on {', '.join(missing)}",
                 host=missing[0],
                 step=self.id,
-                hint=f"copy it there, or set `model:` of {self.deployment.profile.name}",
+                hint=self._where_from(),
             )
         broken = [host for host, info in infos.items() if info.broken]
         if broken:
@@ -75,6 +81,11 @@ class WeightsThere(GangStep):
                 step=self.id,
                 hint="download it again",
             )
+
+    def _where_from(self) -> str:
+        if self.completes:
+            return f"download {self.deployment.profile.model} there first, or say --fetch"
+        return f"copy it there, or set `model:` of {self.deployment.profile.name}"
 
     def _unlike(self, infos: Mapping[str, PathInfo]) -> None:
         head = infos[self.deployment.head]
@@ -90,8 +101,10 @@ class WeightsThere(GangStep):
 
 
 def weights_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
+    """`fetch: false`: a model that its engine would fetch must be there all the same."""
+    fetches = options.get("fetch") is not False
     for name, deployment in cluster.deployments.items():
-        path = on_hosts(cluster, deployment)
+        path = on_hosts(cluster, deployment, fetches=fetches)
         if path is None:
             continue
         yield WeightsThere(
@@ -104,6 +117,7 @@ def weights_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step
             reads=frozenset((host, ReadPath(path, IGNORE)) for host in model_hosts(deployment)),
             patience=Patience(total=120, stall=120),
             path=path,
+            completes=on_hosts(cluster, deployment) is None,
             cluster=cluster,
             deployment=deployment,
         )

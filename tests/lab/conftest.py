@@ -39,7 +39,14 @@ for d in {" ".join(RAILS)}; do ip addr flush dev $d; ip link set $d mtu 1500; ip
 """
 # Files whose engines fill the memory: one worker has them all, and begins with them.
 HEAVY = frozenset(
-    {"test_vllm", "test_data_parallel", "test_ray_gang", "test_bad_input", "test_vllm_parser"}
+    {
+        "test_vllm",
+        "test_data_parallel",
+        "test_native_sizes",
+        "test_ray_gang",
+        "test_bad_input",
+        "test_vllm_parser",
+    }
 )
 LONG = ("test_netplan",)  # what the other worker begins with
 
