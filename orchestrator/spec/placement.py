@@ -26,6 +26,7 @@ from orchestrator.spec.models import (
 )
 from orchestrator.spec.replicas import Slot, spread
 from orchestrator.spec.units import parse_size
+from orchestrator.spec.version_forms import version_form
 
 DEFAULT_PORT = 8000
 MODEL_FREE = frozenset({"container"})  # engines that may serve without a model of their own
@@ -149,7 +150,8 @@ class Placer:
             return None
         self._check_hosts_of_env(merged)
         said = self.cluster.said["deployments"][name]
-        data = merge(merged.data, {key: said[key] for key in ("args", "env") if said.get(key)})
+        data = merge(version_form(merged.data), merged.data)
+        data = merge(data, {key: said[key] for key in ("args", "env") if said.get(key)})
         data["name"] = merged.short_name
         try:
             profile = Profile.model_validate_json(
