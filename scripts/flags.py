@@ -262,7 +262,7 @@ def page(name: str, table: Table) -> str:
     first, last = text_of(versions[0]), text_of(versions[-1])
     lines = [
         f"# Which {name} has which flags and variables, from its sources of {first} to {last}.",
-        "# Made by scripts/flags.py: do not edit it. `since`: the first version with it; without, the first one here had",
+        "# Made by scripts/flags.py: do not edit it. `since`: the first version with it; without, the first here had",
         "# it already. `removed`: the first version without it. Patches of a version count as one. What else took the",
         f"# place of what is gone is written by hand, in the table beside this one (`replaced:` of {name}.yaml).",
         f"versions: [{', '.join(f'{chr(34)}{text_of(one)}{chr(34)}' for one in versions)}]",

@@ -29,6 +29,7 @@ from orchestrator.spec.units import parse_size
 from orchestrator.spec.version_forms import version_form
 
 DEFAULT_PORT = 8000
+WHOLE = frozenset({"llamacpp", "sglang", "tensorrtllm"})  # no rank of a gang can be taken back
 MODEL_FREE = frozenset({"container"})  # engines that may serve without a model of their own
 
 
@@ -252,6 +253,6 @@ def _with_executor(profile: Profile, slot: Slot) -> Profile:
 def _supervision(profile: Profile, slot: Slot) -> Supervision:
     """Who restarts it: nobody where ranks can't rejoin (native, RPC), else the entrypoints."""
     gang = len(slot.hosts) > 1
-    if gang and (profile.engine_key == "llamacpp" or profile.executor == "native"):
+    if gang and (profile.engine_key in WHOLE or profile.executor == "native"):
         return "none"
     return "entrypoint"
