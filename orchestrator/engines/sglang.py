@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contracts import Query, Rank, Step, World
+from orchestrator.facts.help import Options
 from orchestrator.flags import flags
 from orchestrator.flags.versions import version
 from orchestrator.network.environment import environment_reads
@@ -18,6 +19,7 @@ from orchestrator.ranks.arguments import name_of, words
 from orchestrator.ranks.build import RESTART, environment, member_addresses, rank
 from orchestrator.ranks.entrypoint import ENTRY, rendered
 from orchestrator.ranks.health import with_health
+from orchestrator.ranks.help import help_of
 from orchestrator.ranks.rules import common_findings, owned, said
 from orchestrator.ranks.slots import slot
 from orchestrator.ranks.spec import as_gang
@@ -25,6 +27,7 @@ from orchestrator.ranks.tasks import task_words
 from orchestrator.spec.gpus import share
 from orchestrator.spec.models import Cluster, Deployment, Finding, Profile
 from orchestrator.spec.units import parse_duration
+from orchestrator.steps.arguments import Arguments
 from orchestrator.steps.programs import Programs
 
 NAME = "sglang"
@@ -138,9 +141,18 @@ class SGLang:
         return environment_reads(cluster, deployment)
 
     def steps(self, cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
-        """Only that the program is in the image: ranks wait for each other by themselves (--dist-timeout)."""
-        first = program(deployment.profile)[0]
-        return [Programs.of(cluster, deployment, host, {first: first}) for host in deployment.hosts]
+        """That the program is in the image, and knows its arguments; ranks wait for each other (--dist-timeout)."""
+        serve = program(deployment.profile)
+        programs = {serve[0]: serve[0]}
+        made: list[Step] = [
+            Programs.of(cluster, deployment, host, programs) for host in deployment.hosts
+        ]
+        query = help_of(cluster, deployment, deployment.head, serve)
+
+        def after(_: Options | None) -> Sequence[str]:
+            return line(cluster, deployment, 0, deployment.hosts)[len(serve) :]
+
+        return [*made, Arguments.of(cluster, deployment, query, program=serve, line=after)]
 
 
 def _findings(deployment: Deployment) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from orchestrator.facts.answers import (
 from orchestrator.facts.container_engine import ReadContainerEngine
 from orchestrator.facts.containers import ReadContainers
 from orchestrator.facts.gpus import ReadGpus
+from orchestrator.facts.help import ReadHelp
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.spec.models import Cluster, Host
@@ -160,10 +161,15 @@ def assumed_containers(cluster: Cluster, host: Host, query: object) -> tuple[Con
     return ()
 
 
+def assumed_help(cluster: Cluster, host: Host, query: object) -> None:
+    """Nobody has read it: arguments are shown as they are written."""
+
+
 ANSWERS: Mapping[type[Any], Callable[[Cluster, Host, object], object]] = {
     ReadContainerEngine: assumed_engine,
     ReadContainers: assumed_containers,
     ReadGpus: assumed_gpus,
+    ReadHelp: assumed_help,
     ReadNetwork: assumed_network,
     ReadRdma: assumed_rdma,
 }

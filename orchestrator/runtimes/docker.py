@@ -59,9 +59,14 @@ def mount_words(mounts: Iterable[Mount]) -> list[Word]:
     return [word for mount in mounts for word in _mount(mount)]
 
 
-def _resources(rank: Rank) -> Iterator[Word]:
+def gpu_words(rank: Rank) -> Iterator[Word]:
+    """What a container of the rank sees of GPUs."""
     if rank.gpus is not None:
         yield from ("--gpus", "all" if rank.gpus == "all" else f'"device={",".join(rank.gpus)}"')
+
+
+def _resources(rank: Rank) -> Iterator[Word]:
+    yield from gpu_words(rank)
     if rank.rdma:
         yield from ("--device=/dev/infiniband", "--ulimit", "memlock=-1", "--cap-add", "IPC_LOCK")
     for name, value in sorted(rank.ulimits.items()):
