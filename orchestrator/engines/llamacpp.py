@@ -151,10 +151,15 @@ class LlamaCpp:
     def steps(self, cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
         """That programs are in the image and know their arguments: the head's script waits for the workers itself."""
         made: list[Step] = []
+        several = len(deployment.hosts) > 1
         for index, host in enumerate(deployment.hosts):
             name = "rpc-server" if index else "server"
             programs = {name: program(deployment.profile, name)[0]}
-            made.append(Programs.of(cluster, deployment, host, programs, model=not index))
+            # the head's own RPC server, if it has one, is of one build with its llama-server: which RPC they speak
+            also = program(deployment.profile, "rpc-server")[:1] if several and not index else ()
+            made.append(
+                Programs.of(cluster, deployment, host, programs, model=not index, also=also)
+            )
         serve = program(deployment.profile, "server")
         line = partial(_after, len(serve), deployment)
         query = asked(cluster, deployment)

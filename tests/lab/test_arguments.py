@@ -6,6 +6,7 @@ One gang for all: what is refused leaves it serving.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -58,6 +59,12 @@ def test_things_are_said_as_this_build_takes_them(served: Site) -> None:
     assert " --flash-attn on " in last
     assert last.endswith(" --fit off"), "-ngl is said, so that nothing is fitted"
     assert answers(served)
+
+
+def test_both_ends_say_which_rpc_they_speak(served: Site) -> None:
+    for host in ("spark-1", "spark-2"):
+        kept = served.lab.run(host, ["sh", "-c", "cat ~/.cache/orch/programs/*"]).stdout
+        assert re.search(r"^yes rpc \d+\.\d+\.\d+$", kept, re.MULTILINE), kept
 
 
 def test_it_is_read_once(served: Site) -> None:
