@@ -15,6 +15,7 @@ from orchestrator.facts.answers import Container, Image, Memory, PathInfo
 from orchestrator.facts.assumed import assumed_world
 from orchestrator.facts.completion import Completion
 from orchestrator.facts.embedding import Embedding
+from orchestrator.facts.help import ReadHelp
 from orchestrator.facts.programs import ReadPrograms
 from orchestrator.facts.rank_log import RankLog, ReadRankLog
 from orchestrator.facts.rank_mark import ReadRankMark
@@ -72,7 +73,7 @@ class Told:
             return cast("T", self.answers[query])
         if kind in self.answers:
             return cast("T", self.answers[kind])
-        if kind in (Completion, Embedding, ReadPrograms):
+        if kind in (Completion, Embedding, ReadHelp, ReadPrograms):
             raise NotRead(kind.__name__)
         return cast("T", self.assumed.get(query))
 

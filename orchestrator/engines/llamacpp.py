@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from orchestrator.contracts import Query, Rank, Step, World
+from orchestrator.facts.help import Options, ReadHelp
 from orchestrator.flags import flags
 from orchestrator.network.environment import environment_reads
 from orchestrator.ranks.arguments import words
@@ -22,11 +24,14 @@ from orchestrator.ranks.build import (
     rank,
 )
 from orchestrator.ranks.entrypoint import ENTRY, rendered
+from orchestrator.ranks.forms import fitting
 from orchestrator.ranks.health import with_health
+from orchestrator.ranks.help import help_of
 from orchestrator.ranks.rules import common_findings, owned
 from orchestrator.ranks.spec import as_gang
 from orchestrator.ranks.tasks import task_words
 from orchestrator.spec.models import Cluster, Deployment, Finding, Profile
+from orchestrator.steps.arguments import Arguments
 from orchestrator.steps.programs import Programs
 
 NAME = "llamacpp"
@@ -42,8 +47,10 @@ def rpc_port(deployment: Deployment) -> int:
     return deployment.profile.rpc_port or int(flags(NAME)["ports"]["rpc"])
 
 
-def server_line(deployment: Deployment, workers: Sequence[str]) -> tuple[str, ...]:
-    """`llama-server` on the head: what orch sets, then the user's arguments in their order."""
+def server_line(
+    deployment: Deployment, workers: Sequence[str], options: Options | None = None
+) -> tuple[str, ...]:
+    """`llama-server` on the head: what orch sets, then the user's arguments as this program takes them."""
     profile = deployment.profile
     source = "-m" if profile.model.startswith("/") else "-hf"
     line = [*program(profile, "server"), source, profile.model]
@@ -53,7 +60,18 @@ def server_line(deployment: Deployment, workers: Sequence[str]) -> tuple[str, ..
     line += ["--port", str(deployment.port)]
     if workers:
         line += ["--rpc", ",".join(f"{one}:{rpc_port(deployment)}" for one in workers)]
-    return (*line, *task_words(profile, None), *words(NAME, profile.args))
+    args = fitting(NAME, profile.args, options)
+    return (*line, *task_words(profile, None), *words(NAME, args))
+
+
+def _after(count: int, deployment: Deployment, options: Options | None) -> tuple[str, ...]:
+    """The words after the program; who the workers are makes no difference to which they are."""
+    return server_line(deployment, deployment.hosts[1:], options)[count:]
+
+
+def asked(cluster: Cluster, deployment: Deployment) -> ReadHelp:
+    """What the head's program says of itself."""
+    return help_of(cluster, deployment, deployment.head, program(deployment.profile, "server"))
 
 
 def rpc_line(deployment: Deployment, address: str) -> tuple[str, ...]:
@@ -62,14 +80,15 @@ def rpc_line(deployment: Deployment, address: str) -> tuple[str, ...]:
 
 
 def _start(
-    cluster: Cluster, deployment: Deployment, index: int, addresses: Sequence[str]
+    cluster: Cluster, deployment: Deployment, index: int, addresses: Sequence[str], world: World
 ) -> dict[str, Any]:
     """How one rank starts: a head with workers waits until they can be reached."""
     if index:
         line = rpc_line(deployment, addresses[index])
         script = rendered(cluster.root, "llamacpp/worker.sh.j2", serve=list(line))
         return {"entrypoint": "sh", "argv": (ENTRY,), "files": {ENTRY: script}}
-    line = server_line(deployment, addresses[1:])
+    options = world[deployment.head].get(asked(cluster, deployment))
+    line = server_line(deployment, addresses[1:], options)
     if len(addresses) == 1:
         return {"entrypoint": line[0], "argv": line[1:]}
     figures = flags(NAME)["entrypoint"]
@@ -100,7 +119,7 @@ def _rank(
         env=environment(cluster, deployment, host, world, {}),
         ports=frozenset({rpc_port(deployment) if index else deployment.port}),
         restart=RESTART if supervised else "no",
-        **_start(cluster, deployment, index, addresses),
+        **_start(cluster, deployment, index, addresses, world),
     )
     if index:  # a worker gets its layers over the network: it needs neither the file nor the key
         return replace(made, mounts=mounts(cluster, deployment, host, model=False))
@@ -126,15 +145,25 @@ class LlamaCpp:
         )
 
     def reads(self, cluster: Cluster, deployment: Deployment) -> frozenset[tuple[str, Query[Any]]]:
-        return environment_reads(cluster, deployment)
+        own = frozenset({(deployment.head, asked(cluster, deployment))})
+        return environment_reads(cluster, deployment) | own
 
     def steps(self, cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
-        """Only that the programs are in the image: the head's script waits for the workers itself."""
+        """That programs are in the image and know their arguments: the head's script waits for the workers itself."""
         made: list[Step] = []
+        several = len(deployment.hosts) > 1
         for index, host in enumerate(deployment.hosts):
             name = "rpc-server" if index else "server"
             programs = {name: program(deployment.profile, name)[0]}
-            made.append(Programs.of(cluster, deployment, host, programs, model=not index))
+            # the head's own RPC server, if it has one, is of one build with its llama-server: which RPC they speak
+            also = program(deployment.profile, "rpc-server")[:1] if several and not index else ()
+            made.append(
+                Programs.of(cluster, deployment, host, programs, model=not index, also=also)
+            )
+        serve = program(deployment.profile, "server")
+        line = partial(_after, len(serve), deployment)
+        query = asked(cluster, deployment)
+        made.append(Arguments.of(cluster, deployment, query, program=serve, line=line))
         return made
 
     def model_hosts(self, deployment: Deployment) -> tuple[str, ...]:

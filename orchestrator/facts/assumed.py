@@ -27,6 +27,7 @@ from orchestrator.facts.container_engine import ReadContainerEngine
 from orchestrator.facts.containers import ReadContainers
 from orchestrator.facts.engine_words import program
 from orchestrator.facts.gpus import ReadGpus
+from orchestrator.facts.help import ReadHelp
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.processes import ReadProcesses
 from orchestrator.facts.rdma import ReadRdma
@@ -162,11 +163,16 @@ def assumed_containers(cluster: Cluster, host: Host, query: object) -> tuple[Con
     return ()
 
 
+def assumed_help(cluster: Cluster, host: Host, query: object) -> None:
+    """Nobody has read it: arguments are shown as they are written."""
+
+
 ANSWERS: Mapping[type[Any], Callable[[Cluster, Host, object], object]] = {
     ReadContainerEngine: assumed_engine,
     ReadContainers: assumed_containers,
     ReadGpus: assumed_gpus,
     ReadProcesses: assumed_containers,
+    ReadHelp: assumed_help,
     ReadNetwork: assumed_network,
     ReadRdma: assumed_rdma,
 }

@@ -13,7 +13,7 @@ from orchestrator.facts.probe import listed, probe, script
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
 FOLDER = sh('"${HOME:-/root}"/.cache/orch/programs')
-MARK = "looked for NCCL too"
+MARK = "looked for NCCL and RPC too"
 
 
 def kept_at(runtime: str, reference: str, mark: str) -> Sh:

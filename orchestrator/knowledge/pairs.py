@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.engines.vllm.serve import version
+from orchestrator.flags.versions import number, version
 from orchestrator.ranks.arguments import name_of, word
 from orchestrator.spec.gpus import used
 from orchestrator.spec.models import Cluster, Deployment, Finding
@@ -105,19 +105,14 @@ def _absent_env(case: Case, wanted: list[str]) -> bool:
 
 
 def _version(case: Case, wanted: Mapping[str, Any] | str) -> bool:
-    """vLLM's, which its image's tag tells; no other engine's rule asks for one."""
+    """The engine's, as far as the profile or its image tells it."""
     known = version(case.deployment.profile)
     if isinstance(wanted, str):
         return known is None
     if known is None:
         return bool(wanted.get("unknown"))
     low, high = wanted.get("from"), wanted.get("below")
-    return (low is None or known >= _pair(low)) and (high is None or known < _pair(high))
-
-
-def _pair(text: str) -> tuple[int, int]:
-    major, minor = text.split(".")
-    return int(major), int(minor)
+    return (low is None or known >= number(low)) and (high is None or known < number(high))
 
 
 CONDITIONS: Mapping[str, Callable[[Case, Any], bool]] = {

@@ -28,8 +28,15 @@ def word(value: Any) -> str:
 
 def words(engine: str, args: Mapping[str, Any]) -> tuple[str, ...]:
     """All arguments in the order of the file; how lists are written is the engine's (flags/)."""
-    forms = flags(engine)["lists"]
-    return tuple(one for key, value in args.items() for one in _flag(forms, key, value))
+    table = flags(engine)
+    negated = table.get("negated")
+    shown = {key: value for key, value in args.items() if _is_said(negated, key, value)}
+    return tuple(one for key, value in shown.items() for one in _flag(table["lists"], key, value))
+
+
+def _is_said(negated: list[str] | None, key: str, value: Any) -> bool:
+    """Where `negated:` lists the switches that have a --no-…, others that are false are left out."""
+    return value is not False or negated is None or name_of(key) in negated
 
 
 def _flag(forms: Mapping[str, Any], key: str, value: Any) -> Iterator[str]:

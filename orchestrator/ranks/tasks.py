@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.flags import flags
+from orchestrator.flags.versions import Version, number
 from orchestrator.ranks.arguments import name_of, words
 from orchestrator.spec.models import Profile
 
@@ -15,19 +16,18 @@ def embeds(profile: Profile) -> bool:
     return profile.task == "embed" or bool(_said(profile))
 
 
-def task_words(profile: Profile, version: tuple[int, int] | None) -> tuple[str, ...]:
+def task_words(profile: Profile, version: Version | None) -> tuple[str, ...]:
     """What `task: embed` adds to the engine's line; nothing where the arguments say it already."""
     if profile.task != "embed" or _said(profile):
         return ()
     return words(profile.engine_key, _form(profile, version))
 
 
-def _form(profile: Profile, version: tuple[int, int] | None) -> Mapping[str, Any]:
+def _form(profile: Profile, version: Version | None) -> Mapping[str, Any]:
     """The newest form, or an older one where the version is known to be older."""
     table = flags(profile.engine_key)["embed"]
     for older in table.get("before", ()):
-        major, minor = older["version"].split(".")
-        if version is not None and version < (int(major), int(minor)):
+        if version is not None and version < number(older["version"]):
             return dict(older["args"])
     return dict(table["args"])
 

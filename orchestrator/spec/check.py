@@ -175,10 +175,12 @@ def _engine(name: str) -> Engine:
 
 
 def _pairs(cluster: Cluster) -> Iterator[Finding]:
-    """What people have learned not to combine."""
-    from orchestrator.knowledge import pairs  # which imports the spec
+    """What people have learned not to combine, and what the engine's version has not."""
+    from orchestrator.knowledge import pairs, versions  # which import the spec
 
-    yield from pairs.check(cluster)
+    found = tuple(pairs.check(cluster))
+    yield from found
+    yield from versions.check(cluster, frozenset(one.path for one in found))
 
 
 def _archived(cluster: Cluster) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator,
 from orchestrator.spec.fields import (
     Count,
     Duration,
+    EngineVersion,
     GpuIndex,
     HttpPath,
     Name,
@@ -20,6 +21,7 @@ from orchestrator.spec.fields import (
     Strict,
     Supervision,
     Version,
+    Versions,
 )
 from orchestrator.spec.services import Compose, PortWord, Unit
 
@@ -307,6 +309,11 @@ class LimitsEntry(Strict):
     cpus: float | None = Field(default=None, gt=0)
 
 
+class VersionForm(Strict):
+    args: Mapping[str, Any] = {}
+    env: Mapping[str, Scalar] = {}
+
+
 class ProfileFile(Strict):
     version: Version
     extends: str | None = None
@@ -322,6 +329,8 @@ class ProfileFile(Strict):
     args: Mapping[str, Any] = {}
     env: Mapping[str, Scalar] = {}
     env_by_host: Mapping[str, Mapping[str, Scalar]] = {}
+    engine_version: EngineVersion | None = None
+    by_version: Mapping[Versions, VersionForm] = {}
     secrets: Mapping[str, SecretRef] = {}
     api_key: SecretRef | None = None
     mounts: tuple[MountEntry, ...] = ()

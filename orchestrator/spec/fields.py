@@ -13,6 +13,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from orchestrator.flags.versions import Range, number
 from orchestrator.spec.units import parse_duration, parse_size
 
 
@@ -32,6 +33,18 @@ def _version(value: object) -> object:
     return value
 
 
+def _engine_version(text: str) -> str:
+    number(text)
+    return text
+
+
+def _versions(text: str) -> str:
+    Range.of(text)
+    return text
+
+
+EngineVersion = Annotated[str, AfterValidator(_engine_version)]
+Versions = Annotated[str, AfterValidator(_versions)]
 Version = Annotated[Literal[1], BeforeValidator(_version)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]

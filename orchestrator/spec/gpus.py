@@ -12,7 +12,7 @@ from orchestrator.spec.replicas import gpu_indices
 from orchestrator.spec.units import parse_size, show_size
 
 ANY = -1  # a GPU of a host whose GPUs are not listed
-_FRACTION = ("gpu-memory-utilization", "gpu_memory_utilization")
+_FRACTION = ("gpu-memory-utilization", "gpu_memory_utilization", "mem-fraction-static")
 
 Users = Mapping[tuple[str, int], list[Deployment]]
 

@@ -27,8 +27,10 @@ from orchestrator.spec.models import (
 from orchestrator.spec.replicas import Gpus, Slot, spread
 from orchestrator.spec.services import SERVICES, UNRANKED
 from orchestrator.spec.units import parse_size
+from orchestrator.spec.version_forms import version_form
 
 DEFAULT_PORT = 8000
+WHOLE = frozenset({"llamacpp", "sglang", "tensorrtllm"})  # no rank of a gang can be taken back
 
 
 @dataclass
@@ -149,7 +151,8 @@ class Placer:
             return None
         self._check_hosts_of_env(merged)
         said = self.cluster.said["deployments"][name]
-        data = merge(merged.data, {key: said[key] for key in ("args", "env") if said.get(key)})
+        data = merge(version_form(merged.data), merged.data)
+        data = merge(data, {key: said[key] for key in ("args", "env") if said.get(key)})
         data["name"] = merged.short_name
         try:
             profile = Profile.model_validate_json(
@@ -260,6 +263,6 @@ def _supervision(profile: Profile, slot: Slot) -> Supervision:
     if profile.engine_key in UNRANKED | {"job"}:
         return "none"
     gang = len(slot.hosts) > 1
-    if gang and (profile.engine_key == "llamacpp" or profile.executor == "native"):
+    if gang and (profile.engine_key in WHOLE or profile.executor == "native"):
         return "none"
     return "entrypoint"

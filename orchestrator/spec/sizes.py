@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.spec.gpus import used
 from orchestrator.spec.models import Cluster, Deployment, Finding
 
-RANKED = frozenset({"vllm", "sglang"})  # engines that start one rank for each GPU
+RANKED = frozenset({"vllm", "sglang", "tensorrtllm"})  # engines that start one rank for each GPU
 
 
 def check(cluster: Cluster) -> Iterator[Finding]:

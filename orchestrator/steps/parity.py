@@ -18,7 +18,7 @@ from orchestrator.network.environment import environment_reads, rank_devices
 from orchestrator.ranks.build import container_hosts
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, Reads, image_read
-from orchestrator.steps.programs import NCCL, Programs
+from orchestrator.steps.programs import NCCL, RPC, Programs
 
 NONE = "none"
 Reader = Callable[[Cluster, Deployment, str, World], str]
@@ -92,14 +92,27 @@ def _image(cluster: Cluster, deployment: Deployment, host: str, world: World) ->
 
 
 def _nccl(cluster: Cluster, deployment: Deployment, host: str, world: World) -> str:
+    return _looked(cluster, deployment, host, world, NCCL)
+
+
+def _rpc(cluster: Cluster, deployment: Deployment, host: str, world: World) -> str:
+    return _looked(cluster, deployment, host, world, RPC)
+
+
+def other_protocol(values: Collection[str]) -> bool:
+    """llama.cpp's ends speak one major version; where none was found, nothing is known against it."""
+    return other_major([value for value in values if value != NONE])
+
+
+def _looked(cluster: Cluster, deployment: Deployment, host: str, world: World, kind: str) -> str:
     """As found when the programs were looked for: the image is the same, what is mounted may not be."""
     for step in _programs(cluster, deployment):
         if step.host == host:
             found = world[host].get(step.query)
             if found is None:
                 raise Unknown("nobody has looked into the image", host=host)
-            libraries = (name.removeprefix(NCCL) for name in found if name.startswith(NCCL))
-            return next(libraries, NONE)
+            versions = (name.removeprefix(kind) for name in found if name.startswith(kind))
+            return next(versions, NONE)
     return NONE
 
 
@@ -116,6 +129,7 @@ HOSTS = (
 IMAGE = (
     Trait("image", _image, always, "the stage `image` makes it the same"),
     Trait("NCCL", _nccl, always, "ranks with unlike NCCL refuse each other: look at `mounts:`"),
+    Trait("RPC", _rpc, other_protocol, "llama.cpp of one build on all hosts: look at `mounts:`"),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from orchestrator.engines import engine
 from orchestrator.errors import Refused
 from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.programs import FOLDER, MARK, ReadPrograms, kept_at
+from orchestrator.network.environment import merge
 from orchestrator.ranks.build import PROCESS, mounts
 from orchestrator.ranks.containers import mount_words
 from orchestrator.ranks.context import image_of
@@ -24,13 +25,20 @@ from orchestrator.steps.process_programs import HostPrograms
 REMEDY = {
     "ray": "use an image that has Ray, add ray to `packages:`, or set `executor: native`",
 }
-NCCL = "nccl "  # what is said of it stands among the programs
-# The libraries' names hold the version: Debian's of the CUDA images, and pip's of torch.
+NCCL, RPC = "nccl ", "rpc "  # what is said of them stands among the programs
+# The libraries' names hold the version: Debian's of the CUDA images, and pip's of torch. llama.cpp's RPC server says
+# its version only when it starts: on the loopback of a container without a network, for as long as that takes.
 LOOK = """for p in "$@"; do if command -v "$p" >/dev/null 2>&1; then echo "yes $p"; else echo "no $p"; fi; done
 v=
 for f in /usr/lib/*/libnccl.so.2.?*.?* /usr/local/lib/python3*/*-packages/nvidia_nccl_*.dist-info \
   /opt/*/lib/python3*/site-packages/nvidia_nccl_*.dist-info; do if [ -e "$f" ]; then v="$v ${f##*/}"; fi; done
-[ -z "$v" ] || echo "yes nccl$v\""""
+[ -z "$v" ] || echo "yes nccl$v"
+for p in "$@"; do case ${p##*/} in *rpc-server) o=/tmp/orch-rpc.$$
+  stdbuf -oL "$p" -H 127.0.0.1 -p 50052 >"$o" 2>&1 & s=$! n=0
+  until grep -q '^Starting RPC server v' "$o" || [ "$n" -ge 50 ] || ! kill -0 "$s" 2>/dev/null; do
+    sleep 0.2; n=$((n+1)); done
+  kill "$s" 2>/dev/null; sed -n 's/^Starting RPC server v/yes rpc /p' "$o"; rm -f "$o" ;;
+esac; done"""
 LOOK_S = 120.0
 
 
@@ -40,6 +48,7 @@ class Programs(GangStep):
 
     programs: Mapping[str, str] = field(compare=False)  # name → path or name in the image
     model: bool = True  # the rank mounts the model
+    also: tuple[str, ...] = field(default=(), compare=False)  # looked for, and not missed
 
     @classmethod
     def of(
@@ -50,6 +59,7 @@ class Programs(GangStep):
         programs: Mapping[str, str],
         *,
         model: bool = True,
+        also: tuple[str, ...] = (),
     ) -> GangStep:
         """In the image; where there is none, on the host."""
         if cluster.hosts[host].runtime == PROCESS:
@@ -57,7 +67,7 @@ class Programs(GangStep):
         name = deployment.name
         installed = {package.split("=")[0].split("[")[0] for package in deployment.profile.packages}
         wanted = {name: path for name, path in programs.items() if name not in installed}
-        query = _query(cluster, deployment, host, wanted, model)
+        query = _query(cluster, deployment, host, (*wanted.values(), *also), model)
         return cls(
             id=f"{name}/programs/{host}",
             role="gate",
@@ -70,13 +80,15 @@ class Programs(GangStep):
             patience=Patience(total=LOOK_S + 60, stall=LOOK_S + 60),
             programs=wanted,
             model=model,
+            also=also,
             cluster=cluster,
             deployment=deployment,
         )
 
     @property
     def query(self) -> ReadPrograms:
-        return _query(self.cluster, self.deployment, self.host or "", self.programs, self.model)
+        names = (*self.programs.values(), *self.also)
+        return _query(self.cluster, self.deployment, self.host or "", names, self.model)
 
     def check(self, world: World) -> Change | None:
         image = image_of(self.deployment)
@@ -99,9 +111,18 @@ class Programs(GangStep):
         query = self.query
         seen = mounts(self.cluster, self.deployment, host, model=self.model)
         mounted = mount_words(seen)
-        run = words([spoken(query.runtime), "run", "--rm", "--network", "none", *mounted])
+        env = merge(self.deployment.profile.env)  # LD_LIBRARY_PATH, for a start
+        given = [word for name in sorted(env) for word in ("-e", f"{name}={env[name]}")]
+        run = words([spoken(query.runtime), "run", "--rm", "--network", "none", *given, *mounted])
         look = argv(
-            "--entrypoint", "sh", query.reference, "-c", LOOK, "sh", *self.programs.values()
+            "--entrypoint",
+            "sh",
+            query.reference,
+            "-c",
+            LOOK,
+            "sh",
+            *self.programs.values(),
+            *self.also,
         )
         text = sh(
             """{}
@@ -118,10 +139,10 @@ mkdir -p {} && { {} {} && echo {}; } >"$f.new" && mv "$f.new" "$f\"""",
 
 
 def _query(
-    cluster: Cluster, deployment: Deployment, host: str, programs: Mapping[str, str], model: bool
+    cluster: Cluster, deployment: Deployment, host: str, programs: Sequence[str], model: bool
 ) -> ReadPrograms:
     mounted = mounts(cluster, deployment, host, model=model)
-    seen = repr((mounted, sorted(programs.values())))
+    seen = repr((mounted, sorted(programs), sorted(deployment.profile.env.items())))
     mark = hashlib.sha256(seen.encode()).hexdigest()[:12]
     runtime = cluster.hosts[host].runtime
     return ReadPrograms(runtime, image_of(deployment), mark)

@@ -425,19 +425,30 @@ def rendered_netplan(site: Site) -> str:
 
 
 def test_an_argument_that_vllm_does_not_know(site: Site) -> None:
-    """The container's own words, seconds after it ended, and the gang is gone again."""
+    """Its own --help is asked, in the image: nothing is started."""
     with_profile(
         site, "extends: lab-vllm-native\nexecutor: mp\nargs: {no-such-flag: 1}\n", "[spark-1]"
     )
+    (said,) = complaints(site.events("up", rc=4))
+    assert "vllm in orch-lab/host-tree:latest has no --no-such-flag" in said.text
+    assert said.host == "spark-1"
+    assert site.ranks() == {}
+
+
+def test_a_value_that_vllm_does_not_take(site: Site) -> None:
+    """The container's own words, seconds after it ended, and the gang is gone again."""
+    with_profile(
+        site, "extends: lab-vllm-native\nexecutor: mp\nargs: {max-num-seqs: many}\n", "[spark-1]"
+    )
     events = site.events("up", rc=1)
     (failed,) = complaints(events)
-    assert "unrecognized arguments: --no-such-flag" in failed.text
+    assert "argument --max-num-seqs: invalid" in failed.text
     assert "ended with code 2" in failed.text
     assert failed.host == "spark-1"
     evidence = Path(events[-1]["data"]["evidence"])
     (log,) = evidence.glob("*.log")
     last = log.read_text().splitlines()[-1]
-    assert "unrecognized arguments: --no-such-flag" in last
+    assert "argument --max-num-seqs: invalid" in last
     ended = datetime.fromisoformat(last.split(" ")[0]).timestamp()
     told = next(one["at"] for one in events if one["kind"] == "step-failed")
     assert told - ended < SECONDS_TO_TELL

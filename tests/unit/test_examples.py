@@ -118,7 +118,7 @@ def test_the_alternatives_in_the_comments(path: str, words: list[str]) -> None:
 
 
 def test_there_are_alternatives() -> None:
-    assert len(alternatives()) == 10
+    assert len(alternatives()) == 12
 
 
 def test_no_secret_is_in_what_is_rendered() -> None:

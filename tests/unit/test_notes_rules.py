@@ -39,6 +39,7 @@ CODER = ("medium-glm.enabled=false", "micro.enabled=false", "medium-coder.enable
 QWEN = ("medium-glm.enabled=false", "medium.enabled=true")
 NEMOTRON = "nvidia_Llama-3_3-Nemotron-Super-49B-v1_5-Q8_0-00001-of-00002.gguf"
 OLD, NEW = "vllm/vllm-openai:v0.10.2", "vllm/vllm-openai:v0.33.0"
+OLD_LLAMA = "ghcr.io/ggml-org/llama.cpp:server-cuda-b9000"
 
 
 LOADED: dict[tuple[str, tuple[str, ...]], Loaded] = {}  # the systems as the rules want them
@@ -274,7 +275,9 @@ RULES: list[Rule] = [
                told("warning", "127728", "minimax.args.max-model-len=131072"))),
     Rule("000", "VLLM_ALLREDUCE_USE_SYMM_MEM | 0 | No NVLink", R,
          env("minimax", VLLM_ALLREDUCE_USE_SYMM_MEM="0")),
-    Rule("000", "VLLM_SLEEP_WHEN_IDLE | 0", R, env("minimax", VLLM_SLEEP_WHEN_IDLE=None),
+    Rule("000", "VLLM_SLEEP_WHEN_IDLE | 0", R,
+         every(env("minimax", VLLM_SLEEP_WHEN_IDLE=None),
+               env("minimax", (f"profiles.minimax-m2.5.image={OLD}",), VLLM_SLEEP_WHEN_IDLE="0")),
          but="gone in 0.18, which parks by itself"),
     Rule("000", "PYTORCH_ALLOC_CONF", R,
          env("minimax", PYTORCH_ALLOC_CONF="expandable_segments:True,max_split_size_mb:512")),
@@ -342,7 +345,10 @@ RULES: list[Rule] = [
          every(env("vl", VLLM_ATTENTION_BACKEND="TRITON_ATTN"),
                told("warning", "encoder hangs", "vl.env.VLLM_ATTENTION_BACKEND=null"))),
     Rule("001", "VLLM_ATTENTION_BACKEND=TRITON_ATTN", F,
-         told("warning", "does not know the variable", f"profiles.qwen3-vl-235b-awq.image={NEW}"),
+         every(told("warning", "does not know the variable", "vl.env.VLLM_ATTENTION_BACKEND=TRITON_ATTN",
+                    f"profiles.qwen3-vl-235b-awq.image={NEW}"),
+               has("vl", "--attention-backend", "TRITON_ATTN",
+                   sets=(f"profiles.qwen3-vl-235b-awq.image={NEW}",))),
          but="gone in 0.15: attention-backend"),
     Rule("001", "HF_HUB_OFFLINE=1 required when DNS is broken", R, env("vl", HF_HUB_OFFLINE="1")),
     Rule("001", "Use --gpu-memory-utilization 0.70; 0.65 crashes - only 8GB KV", F,
@@ -396,7 +402,10 @@ RULES: list[Rule] = [
     Rule("001", "VLLM_TEST_FORCE_FP8_MARLIN=1 - CUTLASS crashes on sm_121a", R,
          every(env("big", BIG, VLLM_TEST_FORCE_FP8_MARLIN="1"),
                env("fast", VLLM_TEST_FORCE_FP8_MARLIN="1"),
-               told("warning", "CUTLASS crashes", f"profiles.qwen3.5-35b-fp8.image={NEW}"))),
+               told("warning", "CUTLASS crashes", "fast.env.VLLM_TEST_FORCE_FP8_MARLIN=1",
+                    f"profiles.qwen3.5-35b-fp8.image={NEW}"),
+               has("fast", "--linear-backend", "marlin", sets=(f"profiles.qwen3.5-35b-fp8.image={NEW}",)),
+               has("fast", "--moe-backend", "marlin", sets=(f"profiles.qwen3.5-35b-fp8.image={NEW}",)))),
     Rule("001", "--reasoning-parser qwen3", R, has("big", "--reasoning-parser", "qwen3", sets=BIG)),
     Rule("001", "NVFP4 broken: produces garbage", F,
          told("error", "garbage", *BIG, "profiles.qwen3.5-122b-fp8.model=alpertor/Qwen3.5-122B-A10B-NVFP4")),
@@ -428,6 +437,8 @@ RULES: list[Rule] = [
     # --- 002: unlike cards -----------------------------------------------------------------------------
     Rule("002", "--no-mmap is recommended for large models", R,
          every(has("nemotron", "--load-mode", "none"),
+               has("nemotron", "--no-mmap", sets=(f"profiles.nemotron-49b-q8.image={OLD_LLAMA}",)),
+               unheard("invalid argument", f"profiles.nemotron-49b-q8.image={OLD_LLAMA}"),
                told("warning", "invalid argument", "nemotron.args.no-mmap=true")),
          but="removed in b11200: load-mode"),
     Rule("002", "--n-ctx 2048", R, has("nemotron", "--ctx-size", "2048")),
@@ -455,6 +466,7 @@ RULES: list[Rule] = [
          every(has("chat", "--ubatch-size", "128"), has("chat", "--batch-size", "128"))),
     Rule("003", "Memory locking: enabled", R,
          every(has("chat", "--load-mode", "mmap+mlock"),
+               has("chat", "--mlock", sets=(f"profiles.llama-8b-q6k.image={OLD_LLAMA}",)),
                told("warning", "invalid argument", "chat.args.mlock=true")),
          but="removed in b11200: load-mode"),
     Rule("003", "Timeout 90s", R, has("chat", "--timeout", "90")),
@@ -518,6 +530,7 @@ RULES: list[Rule] = [
          has("medium-glm", "--distributed-executor-backend", "mp")),
     Rule("004", "--disable-log-requests", R,
          every(lacks("medium-glm", "--disable-log-requests"),
+               has("medium-glm", "--disable-log-requests", sets=(f"profiles.medium-glm.image={OLD}",)),
                told("error", "no such flag", "medium-glm.args.disable-log-requests=true"),
                told("warning", "do not start", "medium-glm.args.disable-log-requests=true",
                     "profiles.vllm-4090.image=vllm/vllm-openai:nightly")),

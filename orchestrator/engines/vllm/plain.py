@@ -33,9 +33,10 @@ def _multi_node(
     return (*words, *headless)
 
 
-def _own(
+def own(
     cluster: Cluster, deployment: Deployment, index: int, addresses: Sequence[str]
 ) -> tuple[str, ...]:
+    """What makes a rank the part of the gang that it is."""
     if len(deployment.hosts) > 1:
         return _multi_node(cluster, deployment, index, addresses)
     sizes = deployment.parallel
@@ -52,11 +53,11 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
     restart = RESTART if deployment.supervision == "entrypoint" and not several else "no"
     made = []
     for index, host in enumerate(deployment.hosts):
-        own = dict(timeouts(deployment.profile))
+        env = dict(timeouts(deployment.profile))
         if several:
-            own["VLLM_HOST_IP"] = addresses[index]
+            env["VLLM_HOST_IP"] = addresses[index]
         line = serve(
-            cluster, deployment, _own(cluster, deployment, index, addresses), api=index == 0
+            cluster, deployment, own(cluster, deployment, index, addresses), api=index == 0
         )
         made.append(
             rank(
@@ -65,7 +66,7 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
                 index,
                 world,
                 role="worker" if index else "head",
-                env=environment(cluster, deployment, host, world, own),
+                env=environment(cluster, deployment, host, world, env),
                 ports=listening(cluster, deployment, index),
                 secrets=frozenset(deployment.profile.secrets)
                 | (api_key(deployment, "VLLM_API_KEY") if index == 0 else frozenset()),

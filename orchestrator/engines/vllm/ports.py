@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator.errors import FilesWrong
 from orchestrator.flags import flags
-from orchestrator.spec.derived import once
+from orchestrator.ranks.slots import slot
 from orchestrator.spec.models import Cluster, Deployment
 
 
@@ -14,26 +14,6 @@ def executor(deployment: Deployment) -> str:
     """How a gang is spread: what the profile says, else Ray over hosts and vLLM's own on one host."""
     chosen = deployment.profile.executor
     return chosen or ("ray" if len(deployment.hosts) > 1 else "mp")
-
-
-@once
-def slots(cluster: Cluster) -> Mapping[str, int]:
-    """For each vLLM gang a number that no other one on its hosts has: first come, in the order of the file."""
-    used: dict[str, set[int]] = {}  # host → numbers of the gangs before
-    found: dict[str, int] = {}
-    for name, one in cluster.deployments.items():
-        if one.profile.engine != "vllm":
-            continue
-        near = set().union(*(used.get(host, set()) for host in one.hosts))
-        found[name] = next(number for number in range(len(near) + 1) if number not in near)
-        for host in one.hosts:
-            used.setdefault(host, set()).add(found[name])
-    return found
-
-
-def slot(cluster: Cluster, deployment: Deployment) -> int:
-    """The gang's number; 0 for one that is not of this cluster."""
-    return slots(cluster).get(deployment.name, 0)
 
 
 def ray_ports(cluster: Cluster, deployment: Deployment) -> dict[str, int]:

@@ -91,6 +91,13 @@ def _values(cluster: Cluster, deployment: Deployment, index: int) -> dict[str, A
     }
 
 
+def own(
+    cluster: Cluster, deployment: Deployment, index: int, addresses: Sequence[str]
+) -> tuple[str, ...]:
+    """What the one `vllm serve` of the gang is told of it."""
+    return (*BACKEND, *data.over_ray(deployment, addresses[0]))
+
+
 def _script(
     cluster: Cluster,
     deployment: Deployment,
@@ -111,9 +118,7 @@ def _script(
         ready=READY,
         gang_program=GANG_PROGRAM,
         expect=list(_expected(cluster, deployment, addresses)),
-        serve=list(
-            serve(cluster, deployment, (*BACKEND, *data.over_ray(deployment, addresses[0])))
-        ),
+        serve=list(serve(cluster, deployment, own(cluster, deployment, index, addresses))),
         per_host=json.dumps(list(per_host)),
         **values,
     )
@@ -125,20 +130,20 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
     restart = RESTART if deployment.supervision == "entrypoint" else "no"
     bare = []
     for index, host in enumerate(deployment.hosts):
-        own = {
+        mine = {
             **timeouts(deployment.profile),
             "VLLM_HOST_IP": addresses[index],
             "RAY_USAGE_STATS_ENABLED": "0",
         }
         if cluster.hosts[host].runtime == PROCESS:
-            own["VLLM_CONFIG_ROOT"] = (
+            mine["VLLM_CONFIG_ROOT"] = (
                 f"{FOLDER}/vllm"  # what the head's script writes is the rank's
             )
         if index == 0:
             ports = ray_ports(cluster, deployment)
-            own["RAY_ADDRESS"] = f"{addresses[0]}:{ports['port']}"
-            own |= {name: str(ports[name]) for name in flags("ray")["variables"]}
-            own |= data.environment(deployment)
+            mine["RAY_ADDRESS"] = f"{addresses[0]}:{ports['port']}"
+            mine |= {name: str(ports[name]) for name in flags("ray")["variables"]}
+            mine |= data.environment(deployment)
         bare.append(
             rank(
                 cluster,
@@ -148,7 +153,7 @@ def ranks(cluster: Cluster, deployment: Deployment, world: World) -> tuple[Rank,
                 role="worker" if index else "head",
                 entrypoint="sh",
                 argv=(ENTRY,),
-                env=environment(cluster, deployment, host, world, own),
+                env=environment(cluster, deployment, host, world, mine),
                 ports=listening(cluster, deployment, index),
                 secrets=frozenset(deployment.profile.secrets)
                 | (api_key(deployment, "VLLM_API_KEY") if index == 0 else frozenset()),

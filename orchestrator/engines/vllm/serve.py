@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.flags import flags
+from orchestrator.flags.versions import known, version
 from orchestrator.ranks.arguments import name_of, words
 from orchestrator.ranks.tasks import task_words
 from orchestrator.spec.gpus import share
@@ -14,7 +14,6 @@ from orchestrator.spec.models import Cluster, Deployment, Profile
 from orchestrator.spec.units import parse_duration
 
 UTILIZATION = "gpu-memory-utilization"
-TAG_VERSION = re.compile(r":v?(\d+)\.(\d+)(?:\.\d+)*(?:[-+_].*)?\Z")
 
 
 def program(profile: Profile, name: str) -> tuple[str, ...]:
@@ -26,23 +25,10 @@ def bind(deployment: Deployment) -> str:
     return deployment.endpoint.bind or "0.0.0.0"  # noqa: S104  (an API that others are to reach)
 
 
-def version(profile: Profile) -> tuple[int, int] | None:
-    """vLLM's version where the image's tag is one (vllm/vllm-openai:v0.27.1), or flags/ knows the image's."""
-    known = flags("vllm")["images"].get(profile.image)
-    if known is not None:
-        major, minor = known.split(".")
-        return int(major), int(minor)
-    if profile.image is None or profile.image.startswith("nvcr.io/"):
-        return None
-    found = TAG_VERSION.search(profile.image)
-    return (int(found[1]), int(found[2])) if found and int(found[1]) == 0 else None
-
-
 def has(profile: Profile, what: str) -> bool:
     """Whether this version is known to have a flag that came later."""
-    known = version(profile)
-    major, minor = flags("vllm")["since"][what].split(".")
-    return known is not None and known >= (int(major), int(minor))
+    table = known("vllm")
+    return table is not None and table.has(what, version(profile))
 
 
 def start_seconds(profile: Profile) -> int:

@@ -14,7 +14,16 @@ from orchestrator.runtimes import runtime, runtimes
 
 
 def test_every_file_is_an_engine_that_registers_itself() -> None:
-    assert engines() == ("compose", "container", "job", "llamacpp", "unit", "vllm")
+    assert engines() == (
+        "compose",
+        "container",
+        "job",
+        "llamacpp",
+        "sglang",
+        "tensorrtllm",
+        "unit",
+        "vllm",
+    )
     for name in engines():
         module = importlib.import_module(f"orchestrator.engines.{name}")
         assert engine(name) is module.ENGINE

@@ -9,9 +9,10 @@ import pytest
 
 from orchestrator.contracts import Rank
 from orchestrator.engines import engine
-from orchestrator.engines.vllm.ports import ray_ports, slot
+from orchestrator.engines.vllm.ports import ray_ports
 from orchestrator.facts.assumed import assumed_world
 from orchestrator.ranks.arguments import words
+from orchestrator.ranks.slots import slot
 from orchestrator.spec.models import Cluster
 from tests.gangs import LAB, SPARKS, TOWER, cluster_of, only
 

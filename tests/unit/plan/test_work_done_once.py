@@ -13,11 +13,11 @@ import pytest
 
 from benchmarks import big_cluster
 from orchestrator.engines.vllm import Vllm
-from orchestrator.engines.vllm.ports import slot, slots
 from orchestrator.facts import ReadNetwork
 from orchestrator.network import netplan
 from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.decide import decide
+from orchestrator.ranks.slots import slot, slots
 from orchestrator.spec.derived import once
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load_cluster

@@ -24,7 +24,7 @@ from orchestrator.facts.answers import Identity, Image
 from orchestrator.facts.assumed import assumed_world
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.parity import Parity, image_parity_steps, parity_steps
-from orchestrator.steps.programs import LOOK, NCCL
+from orchestrator.steps.programs import LOOK, NCCL, RPC
 from tests.gangs import SPARKS, cluster_of
 from tests.local_shell import SHELLS
 from tests.unit.steps.clusters import Told
@@ -161,6 +161,42 @@ def test_images_and_nccl(tmp_path: Path) -> None:
     )
     site.told["spark-3"] |= {looked: LOOKED, image: replace(IMAGE, id="sha256:" + "b" * 64)}
     assert "image sha256:aaa" in refused(site.image, site)
+
+
+def test_llama_cpp_speaks_one_rpc(tmp_path: Path) -> None:
+    """The major version must be one; what was not found is told and stops nothing."""
+    line = "vl: {profile: own, hosts: [spark-2, spark-3], port: 8000"
+    profile = {"own": "engine: llamacpp\nmodel: /m.gguf\nimage: x:1\n"}
+    cluster = cluster_of(tmp_path, f"{line}}}", SPARKS, profile)
+    (step,) = image_parity_steps(cluster, {})
+    told: dict[str, dict[Any, Any]] = {
+        host: {q: IMAGE for h, q in step.reads if h == host} for host in ("spark-2", "spark-3")
+    }
+
+    def world(head: str, worker: str) -> Mapping[str, Any]:
+        for host, version in (("spark-2", head), ("spark-3", worker)):
+            found = {f"{RPC}{version}": True} if version else {}
+            told[host] |= {one: found for one in told[host] if not isinstance(one, ReadImage)}
+        return {host: Told(answers) for host, answers in told.items()}
+
+    assert step.check(world("5.0.0", "5.0.0")) is None
+    assert step.check(world("", "5.0.0")) is None
+    assert any("RPC none on spark-2" in one for one in step.remarks(world("", "5.0.0")))
+    with pytest.raises(Refused, match=r"RPC 3\.6\.0 on spark-2; 5\.0\.0 on spark-3"):
+        step.check(world("3.6.0", "5.0.0"))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_rpc_is_what_its_server_says_when_it_starts(tmp_path: Path, shell: str) -> None:
+    server = tmp_path / "ggml-rpc-server"
+    server.write_text("#!/bin/sh\necho warning\necho 'Starting RPC server v5.0.0'\nexec sleep 60\n")
+    server.chmod(0o755)
+    words = [*shlex.split(shell), "-c", LOOK, "sh", str(server)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20)
+    assert f"yes {RPC}5.0.0" in done.stdout.splitlines()
+    server.write_text("#!/bin/sh\nexit 1\n")
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20)
+    assert "rpc 5" not in done.stdout
 
 
 def test_no_driver_anywhere_is_alike_and_no_gpu_needs_none(tmp_path: Path) -> None:

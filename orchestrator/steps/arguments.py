@@ -1,0 +1,146 @@
+"""No argument goes to an engine that does not know it: `--help` in its image is read before the old gang stops."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.contracts import Change, Patience, Rank, Step, World
+from orchestrator.engines import engine
+from orchestrator.errors import Refused
+from orchestrator.facts.engine_words import spoken
+from orchestrator.facts.help import MARK, Options, ReadHelp
+from orchestrator.facts.programs import FOLDER
+from orchestrator.flags import flags
+from orchestrator.flags.versions import known
+from orchestrator.ranks.arguments import name_of
+from orchestrator.ranks.build import PROCESS
+from orchestrator.ranks.containers import Containers, mount_words
+from orchestrator.ranks.context import image_of
+from orchestrator.ranks.files import Word, words
+from orchestrator.runtimes import runtime
+from orchestrator.script import Command, Raw, Script, Sh, argv, sh
+from orchestrator.spec.models import Cluster, Deployment
+from orchestrator.spec.shape import close
+from orchestrator.steps.gang import GangStep, rank_reads
+
+READ_S = 240.0  # vLLM imports torch for it, from a disk that may be cold
+WORD = re.compile(r"(--?[A-Za-z][\w-]*)(?:[.=].*)?", re.DOTALL)  # --flag, --flag=value, --flag.part
+Line = Callable[[Options | None], Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(GangStep):
+    """Each argument of the head is one that the program in its image knows."""
+
+    query: ReadHelp
+    program: tuple[str, ...]
+    ways: tuple[tuple[str, ...], ...] = (("--help",),)  # of asking it; the first that works
+    line: Line = field(compare=False)  # the words after the program, as its options have them
+
+    @classmethod
+    def of(cls, cluster: Cluster, deployment: Deployment, query: ReadHelp, **own: Any) -> Arguments:
+        name, host = deployment.name, deployment.head
+        return cls(
+            id=f"{name}/arguments/{host}",
+            role="gate",
+            host=host,
+            scope=name,
+            stage="arguments",
+            on_demand=True,
+            reads=rank_reads(cluster, deployment) | {(host, query)},
+            patience=Patience(total=READ_S + 60, stall=READ_S + 60),
+            query=query,
+            cluster=cluster,
+            deployment=deployment,
+            **own,
+        )
+
+    def check(self, world: World) -> Change | None:
+        options = world[self.host or ""].get(self.query)
+        what = f"{self.program[0]} in {image_of(self.deployment)}"
+        if options is None:
+            return Change(
+                f"read which arguments {what} takes",
+                hint="a copy of playbooks/up.yaml without the stage `arguments` starts it unread",
+            )
+        engine_key = self.deployment.profile.engine_key
+        lacking = unknown(engine_key, self.line(options), options)
+        if not lacking:
+            return None
+        raise Refused(
+            f"{what} has no {', '.join(lacking)}: its own --help does not list it",
+            host=self.host,
+            step=self.id,
+            hint=_instead(engine_key, lacking[0], options),
+        )
+
+    def apply(self, change: Change, world: World) -> Script:
+        """A container as the head's, but without a network, for this one question."""
+        rank = next(one for one in self.ranks(world) if one.host == self.host)
+        text = sh(
+            """{}
+[ -n "$f" ] || { echo {} >&2; exit 1; }
+mkdir -p {}
+if {} >"$f.new" 2>"$f.err"; then grep -E '^ *--?[A-Za-z]' "$f.new" | cut -c1-200 >"$f.read"
+else tail -n 5 "$f.new" "$f.err" >&2; rm -f "$f.new" "$f.err"; exit 1; fi
+rm -f "$f.new" "$f.err"
+[ -s "$f.read" ] || { echo {} >&2; rm -f "$f.read"; exit 1; }
+echo {} >>"$f.read" && mv "$f.read" "$f\"""",
+            Raw(self.query.place),
+            f"image {self.query.reference} is not on this host",
+            Raw(FOLDER),
+            Raw(self._run(rank)),
+            "its --help lists no options",
+            MARK,
+        )
+        return Script({"read": Command(text, timeout=READ_S)}, mutates=True, stop_on_error=True)
+
+    def _run(self, rank: Rank) -> Sh:
+        ask = Sh(" || ".join(argv(*self.program, *way) for way in self.ways))
+        env = [word for name in sorted(rank.env) for word in ("-e", f"{name}={rank.env[name]}")]
+        kind = runtime(self.query.runtime)
+        gpus = (
+            kind.gpus(rank.gpus) if isinstance(kind, Containers) and rank.gpus is not None else ()
+        )
+        head: list[Word] = [spoken(self.query.runtime), "run", "--rm", "--network", "none", *gpus]
+        tail = ["--entrypoint", "sh", self.query.reference, "-c", ask]
+        return words([*head, *env, *mount_words(rank.mounts), *tail])
+
+
+def unknown(engine_key: str, line: Sequence[str], options: Options) -> list[str]:
+    """Arguments of a line that are in no list of options, as they were written."""
+    table = flags(engine_key)
+    found = (WORD.fullmatch(word) for word in line)
+    written = dict.fromkeys(match[1] for match in found if match)
+    return [one for one in written if not _known(table, one, options)]
+
+
+def _known(table: Mapping[str, Any], written: str, options: Options) -> bool:
+    name = name_of(written)
+    always = any(re.fullmatch(rf"{re.escape(one)}\d*", name) for one in table.get("always", []))
+    short = table.get("abbreviates", False) and written.startswith("--")
+    return always or name in options or (short and any(one.startswith(name) for one in options))
+
+
+def _instead(engine_key: str, written: str, options: Options) -> str:
+    """What took its place, if that is known and there; else what it may have meant."""
+    name, table = name_of(written), known(engine_key)
+    by_hand = flags(engine_key).get("replaced", {}).get("flags", {})
+    told = {**(table.replaced if table else {}), **by_hand}.get(name)
+    near = close(name, options)
+    return told or (f"did you mean --{near}?" if near else f"take {name} out of `args:`")
+
+
+def argument_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
+    """Engines know what their ranks are started with. Where there is no image, nobody asks the program."""
+    for deployment in cluster.deployments.values():
+        if cluster.hosts[deployment.head].runtime == PROCESS:
+            continue
+        own = engine(deployment.profile.engine).steps(cluster, deployment)
+        yield from (step for step in own if step.stage == "arguments")
+
+
+STAGES = {"arguments": argument_steps}
