@@ -95,8 +95,8 @@ def lists(engine: str) -> tuple[dict[str, Any], str]:
     try:
         forms = dict(flags(engine)["lists"])
     except (FileNotFoundError, KeyError):
-        forms = {"others": "repeated"}
-    return forms, str(forms.get("others", "repeated"))
+        forms = {"others": "spread"}
+    return forms, str(forms.get("others", "spread"))
 
 
 def repeated(engine: str, name: str) -> bool:

@@ -147,9 +147,14 @@ def _ports_apart(made: Files) -> None:
 def _profile(source: str, profile: Mapping[str, Any], left: Sequence[Left]) -> str:
     ordered = {key: profile[key] for key in PROFILE_KEYS if key in profile}
     ordered |= {key: value for key, value in profile.items() if key not in ordered}
-    lines = [f"# Taken from {shown(source)} by `orch import`."]
+    lines = [f"# Taken from {_told(source)} by `orch import`."]
     lines += list(_comments(left))
     return "\n".join([*lines, _yaml(ordered)])
+
+
+def _told(source: str) -> str:
+    """A file by its last name, containers by theirs."""
+    return shown(source.rsplit("/", 1)[-1])
 
 
 def _comments(left: Sequence[Left]) -> Iterator[str]:
@@ -170,7 +175,7 @@ def _cluster(
     document["deployments"] = deployments
     if takeover:
         document["takeover"] = list(takeover)
-    told = ", ".join(shown(source) for source, one in taken.items() if one.profiles)
+    told = ", ".join(_told(source) for source, one in taken.items() if one.profiles)
     lines = [f"# Taken from {told} by `orch import`."]
     if takeover:
         lines.append("# `takeover:` names containers that `orch up` stops and renames; none is deleted.")
@@ -185,10 +190,14 @@ def _inventory(taken: Mapping[str, Taken], hosts: Document, wish: Wish) -> str:
     groups = {name: them for one in taken.values() for name, them in one.groups.items()}
     if groups:
         document["groups"] = groups
-    told = ", ".join(shown(source) for source, one in taken.items() if one.hosts)
+    told = ", ".join(_told(source) for source, one in taken.items() if one.hosts)
     left = [it for one in taken.values() if one.hosts for it in one.left]
     lines = [f"# Taken from {told} by `orch import`. Kinds and cables are not in it: `orch init` looks for them."]
     return "\n".join([*lines, *_comments(left), _yaml(document)])
+
+
+class _Line(dict[str, Any]):
+    """A mapping that is written in one line."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -200,17 +209,45 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, data: str) -> yaml.ScalarNode:
     node: yaml.ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", data)
-    if re.fullmatch(r"[-+.]?[0-9].*|[-+]?\.?[0-9.eE+-]+|0[xo].*|~|<<|=", data) or data.lower() in WORDS:
+    if NUMBERLIKE.match(data) or data.lower() in WORDS:
         node.style = "'"
     return node
 
 
+def _list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.SequenceNode:
+    plain = all(isinstance(one, (str, int, float)) for one in data)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=plain)
+
+
+def _line_of(dumper: yaml.SafeDumper, data: _Line) -> yaml.MappingNode:
+    return dumper.represent_mapping("tag:yaml.org,2002:map", data, flow_style=True)
+
+
+NUMBERLIKE = re.compile(r"[-+.]?[0-9]|[-+]?\.|[-+.~=<]")
 WORDS = frozenset(("", "null", "true", "false", "yes", "no", "on", "off", "y", "n"))
+SHORT = frozenset(("parallel", "endpoint", "limits", "build", "api_key", "ssh"))
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _list)
+_Dumper.add_representer(_Line, _line_of)
+
+
+def _short(value: Any, key: str = "") -> Any:
+    """Small mappings in one line, as people write them."""
+    if isinstance(value, dict):
+        made = {name: _short(one, "env:" if key == "secrets" else name) for name, one in value.items()}
+        return _Line(made) if key in SHORT or key == "env:" else made
+    if isinstance(value, list) and key == "mounts":
+        return [_Line(one) for one in value]
+    return value
 
 
 def _yaml(document: Mapping[str, Any]) -> str:
     text: str = yaml.dump(
-        dict(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+        _short(dict(document)),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=110,
+        default_flow_style=False,
     )
     return text

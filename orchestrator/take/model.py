@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 Document = dict[str, Any]
+ENDINGS = (".yaml", ".yml", ".json", ".ini", ".cfg", ".conf")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class Source:
     @property
     def stem(self) -> str:
         last = self.name.rsplit("/", 1)[-1]
-        return last.split(".")[0] or last.strip(".") or "imported"
+        for ending in ENDINGS:
+            last = last.removesuffix(ending)
+        return last.strip(".-") or "imported"
 
 
 @dataclass
