@@ -16,8 +16,12 @@ from orchestrator.errors import FilesWrong
 @click.command()
 @click.argument("form", metavar="FORM")
 @cluster_options
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False),
-              help="Write the files below this folder; printed if not said.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the files below this folder; printed if not said.",
+)
 @click.option("--force", is_flag=True, help="Write over files that are there; a copy is kept.")  # fmt: skip
 def export(site: Site, form: str, output: Path | None, force: bool) -> None:
     """Write the cluster as FORM: compose, systemd, leaderworkerset or rayservice.

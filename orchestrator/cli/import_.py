@@ -47,20 +47,44 @@ class Asked:
 
 @click.command("import")
 @click.argument("words", nargs=-1, metavar="FILE…|CONTAINER…")
-@click.option("--from-host", "from_hosts", multiple=True, metavar="HOST",
-              help="Read the named containers of this host; may stand more than once.")
-@click.option("-o", "--output", "folder", type=click.Path(path_type=Path, file_okay=False),
-              default=Path(), show_default="here", help="The folder to write to.")
-@click.option("-i", "--inventory", type=click.Path(path_type=Path, dir_okay=False),
-              help="The inventory whose hosts are used; inventory.yaml of that folder if not said.")
+@click.option(
+    "--from-host",
+    "from_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="Read the named containers of this host; may stand more than once.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default="here",
+    help="The folder to write to.",
+)
+@click.option(
+    "-i",
+    "--inventory",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The inventory whose hosts are used; inventory.yaml of that folder if not said.",
+)
 @click.option("--format", "form", metavar="NAME", help="What FILE is, where that is not clear.")
-@click.option("--hosts", metavar="A,B", help="The hosts to put it on, the head first; of an inventory: those to take.")
+@click.option(
+    "--hosts",
+    metavar="A,B",
+    help="The hosts to put it on, the head first; of an inventory: those to take.",
+)
 @click.option("--name", default="imported", show_default=True, help="The cluster's name.")
 @click.option("--kind", help="The kind of all hosts of an inventory that is taken, like dgx-spark.")
 @click.option("--print", "show", is_flag=True, help="Print the files, write nothing.")
 @click.option("--force", is_flag=True, help="Write over files that are there; a copy is kept.")
-@click.option("--accept-new-host-keys", "accept", is_flag=True,
-              help="Trust the key of a host not seen before.")
+@click.option(
+    "--accept-new-host-keys",
+    "accept",
+    is_flag=True,
+    help="Trust the key of a host not seen before.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Tracebacks on errors.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")  # fmt: skip
 def import_(
@@ -96,7 +120,10 @@ def _import(asked: Asked) -> int:
     from orchestrator.take.files import files_of
 
     if not asked.words and not asked.from_hosts:
-        raise FilesWrong("nothing to import", hint="orch import FILE…, or orch import --from-host HOST CONTAINER…")
+        raise FilesWrong(
+            "nothing to import",
+            hint="orch import FILE…, or orch import --from-host HOST CONTAINER…",
+        )
     taken = _running(asked) if asked.from_hosts else _read(asked)
     if asked.hosts:
         _only(taken, asked.hosts)
@@ -108,11 +135,15 @@ def _import(asked: Asked) -> int:
         kept = _write(asked, {path: made.texts[path] for path in written})
     findings = _checked(asked, made, wish)
     if asked.json:
-        click.echo(json.dumps(_document(asked, made, written, kept, findings), indent=2, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                _document(asked, made, written, kept, findings), indent=2, ensure_ascii=False
+            )
+        )
     else:
         _tell(asked, made, written, kept, findings)
     wrong = any(one.severity == "error" for one in findings)
-    return 2 if wrong or made.missing and not made.deployments else 0
+    return 2 if wrong or (made.missing and not made.deployments) else 0
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -149,7 +180,9 @@ def _text(word: str) -> tuple[str, str]:
 def _running(asked: Asked) -> dict[str, Taken]:
     from orchestrator.cli.import_hosts import taken_from_hosts
 
-    return taken_from_hosts(asked.from_hosts, asked.words, asked.inventory_path, accept=asked.accept)
+    return taken_from_hosts(
+        asked.from_hosts, asked.words, asked.inventory_path, accept=asked.accept
+    )
 
 
 def _only(taken: Mapping[str, Taken], hosts: Sequence[str]) -> None:
@@ -268,7 +301,9 @@ def _tell(
             click.secho(f"# --- {path}", fg="cyan")
             click.echo(text)
     elif made.deployments and "cluster.yaml" not in written:
-        click.secho(f"# {asked.folder / 'cluster.yaml'} is there already: add this to it", fg="cyan")
+        click.secho(
+            f"# {asked.folder / 'cluster.yaml'} is there already: add this to it", fg="cyan"
+        )
         click.echo(_addition(made))
     for source, left in made.left.items():
         click.echo(f"{click.style('not translated', fg='yellow')} of {source}:", err=True)
@@ -304,7 +339,9 @@ def _document(
         "files": made.texts,
         "written": [] if asked.show else [str(asked.folder / path) for path in written],
         "kept": dict(kept),
-        "left": [{"source": source, **asdict(one)} for source, left in made.left.items() for one in left],
+        "left": [
+            {"source": source, **asdict(one)} for source, left in made.left.items() for one in left
+        ],
         "missing": made.missing,
         "findings": [one.model_dump() for one in findings],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.hosts.pool import Pool
     from orchestrator.spec.models import Cluster
 
+CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
 RUNTIMES = ("docker", "podman")
 
 
@@ -39,7 +41,10 @@ def taken_from_hosts(
 def _split(word: str, hosts: Sequence[str]) -> tuple[str | None, str]:
     """`spark-2:vllm-worker` is on one host; a name alone is looked for on all."""
     host, colon, name = word.partition(":")
-    return (host, name) if colon and host in hosts else (None, word)
+    found = (host, name) if colon and host in hosts else (None, word)
+    if not CONTAINER.fullmatch(found[1]):
+        raise FilesWrong(f"{word!r} is no name of a container")
+    return found
 
 
 def _cluster(hosts: Sequence[str], path: Path) -> Cluster:
@@ -114,10 +119,14 @@ def _all_there(
     for on, name in names:
         if not any(one.name == name and on in (None, one.host) for one in found):
             where = on or ", ".join(hosts)
-            raise FilesWrong(f"{where}: there is no container {name}", hint="`docker ps -a` there lists them")
+            raise FilesWrong(
+                f"{where}: there is no container {name}", hint="`docker ps -a` there lists them"
+            )
     ours = [one for one in found if _owner(one.container)]
     if ours:
-        raise FilesWrong(f"{ours[0].host}: {ours[0].name} is a rank of orch's cluster {_owner(ours[0].container)}")
+        raise FilesWrong(
+            f"{ours[0].host}: {ours[0].name} is a rank of orch's cluster {_owner(ours[0].container)}"
+        )
 
 
 def _owner(container: Mapping[str, object]) -> str:
@@ -129,4 +138,3 @@ def _owner(container: Mapping[str, object]) -> str:
 def _raise(errors: Mapping[str, Exception]) -> None:
     for error in errors.values():
         raise error
-

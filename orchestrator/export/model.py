@@ -12,6 +12,7 @@ import yaml
 from orchestrator.contracts import Rank, World
 from orchestrator.engines import engine
 from orchestrator.spec.models import Cluster, Deployment, Host, SecretRef
+from orchestrator.take.secrets import UNPRINTABLE
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,11 @@ def secrets(deployment: Deployment, rank: Rank) -> dict[str, SecretRef]:
     found = {}
     for pair in sorted(rank.secrets):
         name, _, key = pair.partition("=")
-        ref = deployment.profile.api_key if key == "api_key" else deployment.profile.secrets.get(key or name)
+        ref = (
+            deployment.profile.api_key
+            if key == "api_key"
+            else deployment.profile.secrets.get(key or name)
+        )
         if ref is not None:
             found[name] = ref
     return found
@@ -87,24 +92,31 @@ def plain_name(text: str) -> str:
 def common(cluster: Cluster, made: Exported) -> None:
     """What no other form has: it is orch's own work at a start."""
     if cluster.links:
-        made.leave("links", "addresses, MTU and netplan of the fabric: `orch render` prints them, set them first")
+        made.leave(
+            "links",
+            "addresses, MTU and netplan of the fabric: `orch render` prints them, set them first",
+        )
     for key in ("takeover", "notify", "tunnels"):
         if getattr(cluster, key):
             made.leave(key, "not in what is written")
     if cluster.hooks.before or cluster.hooks.after:
         made.leave("hooks", "not in what is written")
     for one in cluster.deployments.values():
-        where = f"deployments.{one.name}"
-        made.leave(where, "no gate: link, bandwidth, memory and parity are not looked at before a start")
-        made.leave(where, "no real completion is asked for before it counts as up")
-        for key in ("warmup", "packages", "patches", "build"):
-            if getattr(one.profile, key) and key != "packages":
-                made.leave(f"profiles.{one.profile.name}.{key}", WITHOUT[key])
-        for mount in one.profile.mounts:
-            if mount.sync:
-                made.leave(f"profiles.{one.profile.name}.mounts", f"copy {mount.from_} to each host yourself")
-        if one.after:
-            made.leave(f"{where}.after", f"start it when {', '.join(one.after)} answers")
+        _deployment(one, made)
+
+
+def _deployment(one: Deployment, made: Exported) -> None:
+    where, profile = f"deployments.{one.name}", f"profiles.{one.profile.name}"
+    made.leave(where, "no gate: link, bandwidth, memory and parity are not looked at first")
+    made.leave(where, "no real completion is asked for before it counts as up")
+    for key, instead in WITHOUT.items():
+        if getattr(one.profile, key):
+            made.leave(f"{profile}.{key}", instead)
+    for mount in one.profile.mounts:
+        if mount.sync:
+            made.leave(f"{profile}.mounts", f"copy {mount.from_} to each host yourself")
+    if one.after:
+        made.leave(f"{where}.after", f"start it when {', '.join(one.after)} answers")
 
 
 WITHOUT = {
@@ -122,8 +134,8 @@ class _Dumper(yaml.SafeDumper):
 def _text(dumper: yaml.SafeDumper, data: str) -> yaml.ScalarNode:
     """Blocks for scripts; quotes where YAML could take a word for something else."""
     node: yaml.ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", data)
-    block = "\n" in data and not re.search(r"[ \t]\n|\r|\t", data) and data.isprintable is not None
-    if block and data.replace("\n", "").isprintable():
+    lines = data.split("\n")
+    if len(lines) > 1 and all(one.isprintable() and not one.endswith(" ") for one in lines):
         node.style = "|"
     elif data.lower() in ("yes", "no", "on", "off", "y", "n") or re.match(r"[-+.]?[0-9]", data):
         node.style = "'"
@@ -136,15 +148,18 @@ _Dumper.add_representer(str, _text)
 def yaml_text(*documents: dict[str, Any]) -> str:
     """One or more documents."""
     text: str = yaml.dump_all(
-        documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=False
+        documents,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=110,
+        default_flow_style=False,
     )
     return text
 
 
 def header(made: Exported, *lines: str) -> str:
     """Comments on top: how to use it, and what is not in it."""
-    told_ = [f"# {line}".rstrip() for line in ("Written by `orch export`.", *lines)]
-    if made.unsaid:
-        told_.append("# Not in here:")
-        told_ += [f"# - {re.sub(r'[^ -~ -￼]+', ' ', str(one))}" for one in made.unsaid]
-    return "\n".join(told_) + "\n"
+    left = [f"- {one}" for one in made.unsaid]
+    said = ["Written by `orch export`.", *lines, *(["Not in here:", *left] if left else [])]
+    return "".join(f"# {UNPRINTABLE.sub(' ', one)}\n" for one in said)

@@ -16,6 +16,9 @@ from orchestrator.spec.units import parse_size
 
 VARIABLE = re.compile(r"\$\(")
 PER_HOST = frozenset((*SOCKET_NAMES, *table()["derived"]))
+OURS = frozenset(
+    ("ORCH_GANG", "RAY_ADDRESS", "AUTOSCALER_METRIC_PORT")
+)  # of gangs that orch starts
 GPU = "nvidia.com/gpu"
 
 
@@ -54,6 +57,8 @@ def _environment(
     if "VLLM_HOST_IP" in rank.env:
         yield {"name": "VLLM_HOST_IP", "value": "$(POD_IP)"}
     for name, value in sorted(rank.env.items()):
+        if name in OURS:
+            continue
         if name in PER_HOST:
             if name != "VLLM_HOST_IP":
                 made.leave(f"environment.{name}", "of one host: set it for your pods' network")
@@ -76,13 +81,18 @@ def _limits(cluster: Cluster, deployment: Deployment, rank: Rank, made: Exported
         if count is None:
             made.leave(f"hosts.{rank.host}", "how many GPUs it has is not told: 1 is written")
         if isinstance(deployment.gpus, tuple):
-            made.leave(f"deployments.{deployment.name}.gpus", "which GPUs of a node: Kubernetes chooses")
+            made.leave(
+                f"deployments.{deployment.name}.gpus", "which GPUs of a node: Kubernetes chooses"
+            )
     if rank.memory_bytes is not None:
         limits["memory"] = str(rank.memory_bytes)
     if rank.cpus is not None:
         limits["cpu"] = f"{rank.cpus:g}"
     if rank.rdma:
-        made.leave(f"deployments.{deployment.name}", "RDMA: add your device plugin's resource, like rdma/…: 1")
+        made.leave(
+            f"deployments.{deployment.name}",
+            "RDMA: add your device plugin's resource, like rdma/…: 1",
+        )
     return limits
 
 
@@ -130,7 +140,9 @@ def probe(deployment: Deployment, seconds: int) -> dict[str, Any]:
 
 def nodes_unsaid(deployment: Deployment, made: Exported) -> None:
     where = f"deployments.{deployment.name}"
-    made.leave(where, f"which nodes: {', '.join(deployment.hosts)} here; use a nodeSelector or affinity")
+    made.leave(
+        where, f"which nodes: {', '.join(deployment.hosts)} here; use a nodeSelector or affinity"
+    )
     if deployment.profile.env_by_host:
         made.leave(f"profiles.{deployment.profile.name}.env_by_host", "pods of a group are alike")
     if deployment.profile.packages:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import Unknown
+from orchestrator.facts.containers import VANISHED
 from orchestrator.facts.probe import good, json_of, mapping, probe, reading, script
-from orchestrator.script import Result, Script, sh
+from orchestrator.script import Result, Script, seq, sh
 
 MOST = 32  # containers at once
 PROCESSES = 64  # of a container
@@ -38,19 +39,24 @@ class ReadContainerWords:
     def ask(self) -> Script:
         parts = [
             sh(
-                """if c=$({} inspect --type container --format '{{json .}}' {} 2>/dev/null); then
+                """n={}
+if c=$({} inspect --type container --format '{{json .}}' "$n" 2>/dev/null); then
   printf 'container %s\\n' "$c"
-  i=$({} image inspect --format '{{json .}}' "$({} inspect --type container --format '{{.Image}}' {})" 2>/dev/null) &&
+  i=$({} inspect --type container --format '{{.Image}}' "$n")
+  i=$({} image inspect --format '{{json .}}' "$i" 2>/dev/null) &&
     printf 'image %s\\n' "$i"
-  for p in $({} top {} -eo pid 2>/dev/null | tail -n +2 | head -n {}); do
+  for p in $({} top "$n" -eo pid 2>/dev/null | tail -n +2 | head -n {}); do
     w=$(base64 -w 0 </proc/"$p"/cmdline 2>/dev/null) && printf 'process %s\\n' "$w"
   done
-fi""",
-                self.runtime, name, self.runtime, self.runtime, name, self.runtime, name, PROCESSES,
-            )  # fmt: skip
+else printf 'absent %s\\n' "$({} inspect --type container "$n" 2>&1 >/dev/null | tail -n 1)"; fi""",
+                name,
+                *(4 * [self.runtime]),
+                PROCESSES,
+                self.runtime,
+            )
             for name in self.names[:MOST]
         ]
-        return script(words=probe(_all(parts), keep=8_388_608, timeout=60))
+        return script(words=probe(seq([*parts, sh("echo end")]), keep=8_388_608, timeout=60))
 
     def parse(self, results: Mapping[str, Result]) -> tuple[Described, ...]:
         what = f"containers of {self.runtime}"
@@ -65,15 +71,13 @@ fi""",
             return tuple(found)
 
 
-def _all(parts: list[Any]) -> Any:
-    from orchestrator.script import seq
-
-    return seq([*parts, sh("echo end")])
-
-
 def _add(found: list[Described], kind: str, rest: str) -> None:
     if kind == "container":
         found.append(Described(mapping(json_of(rest)), {}))
+        return
+    if kind == "absent":
+        if not VANISHED.search(rest):
+            raise Unknown(f"a container could not be looked at: {rest[:200]}")
         return
     if not found:
         raise ValueError("no container before it")

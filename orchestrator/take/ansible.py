@@ -49,7 +49,9 @@ def take_tree(tree: Tree, taken: Taken) -> None:
     """Every host once, with what its groups say of it."""
     order = sorted((one for one in tree.groups if one != "all"), key=tree.depth)
     membership = {name: set(tree.members(name)) for name in order}
-    titles = dict.fromkeys(host for name in ("all", *order) for host in tree.groups.get(name, Group()).hosts)
+    titles = dict.fromkeys(
+        host for name in ("all", *order) for host in tree.groups.get(name, Group()).hosts
+    )
     names: dict[str, str] = {}
     for title in titles:
         variables: dict[str, Any] = dict(tree.groups.get("all", Group()).variables)
@@ -60,7 +62,9 @@ def take_tree(tree: Tree, taken: Taken) -> None:
             variables |= tree.groups.get(name, Group()).hosts.get(title, {})
         names[title] = add_host(taken, title, variables)
     groups = {
-        name: [names[title] for title in tree.members(name)] for name in order if name != "ungrouped"
+        name: [names[title] for title in tree.members(name)]
+        for name in order
+        if name != "ungrouped"
     }
     add_groups(taken, groups)
 

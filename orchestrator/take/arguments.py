@@ -29,7 +29,9 @@ def scalar(text: str) -> Any:
     if NUMBER.fullmatch(text):
         value = json.loads(text)
         same = json.dumps(value) == (text.rstrip("0") if "." in text else text)
-        return value if same or json.dumps(value) == text or text.rstrip("0").endswith(".") else text
+        return (
+            value if same or json.dumps(value) == text or text.rstrip("0").endswith(".") else text
+        )
     if text.startswith("{"):
         try:
             value = json.loads(text)
@@ -49,7 +51,7 @@ def _plain(value: Any, depth: int = 0) -> bool:
     if isinstance(value, list):
         return all(_plain(one, depth + 1) for one in value)
     if isinstance(value, float):
-        return value == value and abs(value) < 1e15  # noqa: PLR0124  (not NaN)
+        return value == value and abs(value) < 1e15
     return not isinstance(value, int) or abs(value) < 2**53
 
 

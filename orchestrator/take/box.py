@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +17,14 @@ from orchestrator.knowledge.servers import (
     table,
 )
 from orchestrator.take.line import Served, profile, read
-from orchestrator.take.model import Document, Taken, Wanted
+from orchestrator.take.model import Document, Taken, Wanted, mapping
 from orchestrator.take.secrets import secret_name, secret_value
 from orchestrator.take.shell import Commands, NotPlain, assigned, commands, expand
 
-HARMLESS = frozenset(("set", "cd", "echo", "true", ":", "sleep", "wait", "date", "ulimit", "source", "."))
+HARMLESS = frozenset(
+    ("set", "cd", "echo", "true", ":", "sleep", "wait", "date", "ulimit", "source", ".")
+)
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 VISIBLE = frozenset(("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"))
 
 
@@ -74,10 +78,9 @@ def make(box: Box, taken: Taken) -> Made:
     _environment(box, made, taken)
     if packages:
         made["packages"] = packages
-    for key, value in (("mounts", box.mounts), ("tmpfs", box.tmpfs), ("shm", box.shm)):
-        if value:
-            made[key] = value
-    worker = served is None and box.ray or bool(served and (served.worker or served.headless))
+    kept: Document = {"mounts": box.mounts, "tmpfs": box.tmpfs, "shm": box.shm}
+    made |= {key: value for key, value in kept.items() if value}
+    worker = box.ray if served is None else served.worker or served.headless
     return Made(served, made, _entry(box, served, taken), worker)
 
 
@@ -92,9 +95,13 @@ def _commands(box: Box, taken: Taken) -> Commands:
         for at, word in enumerate(line):
             line[at], unknown = expand(word, known_env) if "$" in word else (word, [])
             for name in unknown:
-                taken.leave(f"{box.where}: command", f"${name}", "a shell's variable: write its value")
+                taken.leave(
+                    f"{box.where}: command", f"${name}", "a shell's variable: write its value"
+                )
             if "$(" in line[at] or "`" in line[at]:
-                taken.leave(f"{box.where}: command", line[at], "a shell's own result: write the value")
+                taken.leave(
+                    f"{box.where}: command", line[at], "a shell's own result: write the value"
+                )
     return ran
 
 
@@ -107,13 +114,15 @@ def _server(box: Box, ran: Commands, taken: Taken) -> tuple[Known | None, str]:
                 continue
             before = assigned(line[:at])[1]
             if len(before) > 1:
-                taken.leave(f"{box.where}: command", " ".join(before[1:]), "stands before the server")
+                taken.leave(
+                    f"{box.where}: command", " ".join(before[1:]), "stands before the server"
+                )
             return found, before[0] if before else ""
     own = entrypoint(box.image) if box.own_entrypoint else None
     first = ran.lines[0] if ran.lines else []
     if own is not None and not ray_start(first):
         engine, program = own
-        if not first or first[0].startswith("-") or engine == "vllm" and len(ran.lines) == 1:
+        if not first or first[0].startswith("-") or (engine == "vllm" and len(ran.lines) == 1):
             return known([*program, *first]), ""
     return _by_image(box, first)
 
@@ -137,20 +146,29 @@ def _others(box: Box, ran: Commands, found: Known | None, taken: Taken) -> list[
         if wanted is not None:
             packages += wanted
         elif not ray_start(line) and line[0] not in HARMLESS and found is not None:
-            taken.leave(f"{box.where}: command", " ".join(line), "runs beside the server: orch does not run it")
+            taken.leave(
+                f"{box.where}: command",
+                " ".join(line),
+                "runs beside the server: orch does not run it",
+            )
     return packages
 
 
 def _is(line: Sequence[str], found: Known) -> bool:
     """Whether this is the server's own line."""
-    if any(one is not None and one.rest == found.rest for one in (known(line[at:]) for at in range(len(line)))):
+    if any(
+        one is not None and one.rest == found.rest
+        for one in (known(line[at:]) for at in range(len(line)))
+    ):
         return True
     return tuple(line) == found.rest
 
 
 def _packages(line: Sequence[str]) -> list[str] | None:
     """`pip install A B`, with no option that changes where they come from."""
-    words = [word for word in line if word not in ("uv", "-m", "--no-cache-dir", "-q", "-U", "--system")]
+    words = [
+        word for word in line if word not in ("uv", "-m", "--no-cache-dir", "-q", "-U", "--system")
+    ]
     if words and basename(words[0]).startswith("python"):
         words = words[1:]
     if len(words) < 3 or not basename(words[0]).startswith("pip") or words[1] != "install":
@@ -164,7 +182,11 @@ def _unknown(box: Box, taken: Taken) -> Document:
     engine = engine_of_image(box.image)
     if not box.ray:
         told = " ".join(box.words)
-        taken.leave(f"{box.where}: command", told, "no model server that orch knows: set `engine:` and `model:`")
+        taken.leave(
+            f"{box.where}: command",
+            told,
+            "no model server that orch knows: set `engine:` and `model:`",
+        )
     if engine is not None:
         made["engine"] = engine
     return made
@@ -174,15 +196,15 @@ def _environment(box: Box, made: Document, taken: Taken) -> None:
     """Variables; secrets as references; what belongs to one host is orch's to say."""
     env: Document = {}
     secrets: Document = {}
-    own = {str(one["env"]) for one in [made.get("api_key")] if one}
+    own = {mapping(made.get("api_key")).get("env")}
     for name, value in box.env.items():
         at = f"{box.where}: environment.{name}"
         if name in table()["derived"]:
             taken.leave(at, value, "orch derives it for each host from the inventory's links")
         elif name in VISIBLE:
             _visible(box, name, value, taken)
-        elif not name or "=" in name or "\0" in name + value or not name.isprintable():
-            taken.leave(at, "", "no name of a variable")
+        elif not VARIABLE.fullmatch(name) or "\0" in value:
+            taken.leave(at, "", "no variable that a container can have")
         elif name == table()["servers"].get(str(made.get("engine")), {}).get("key"):
             made["api_key"] = {"env": name}
             own.add(name)
@@ -192,13 +214,10 @@ def _environment(box: Box, made: Document, taken: Taken) -> None:
             taken.secrets.add(value)
         else:
             env[name] = value
-    for name in box.asked:
-        if name not in own:
-            secrets[name] = {"env": name}
-    if env:
-        made["env"] = env
-    if secrets:
-        made["secrets"] = secrets
+    secrets |= {
+        name: {"env": name} for name in box.asked if name not in own and VARIABLE.fullmatch(name)
+    }
+    made |= {key: them for key, them in (("env", env), ("secrets", secrets)) if them}
 
 
 def _visible(box: Box, name: str, value: str, taken: Taken) -> None:
@@ -209,7 +228,9 @@ def _visible(box: Box, name: str, value: str, taken: Taken) -> None:
     if all(part.isdecimal() and int(part) < 1024 for part in parts) and len(parts) < 64:
         box.gpus = box.gpus if isinstance(box.gpus, list) else [int(part) for part in parts]
     else:
-        taken.leave(f"{box.where}: environment.{name}", value, "set `gpus:` of the deployment to indices")
+        taken.leave(
+            f"{box.where}: environment.{name}", value, "set `gpus:` of the deployment to indices"
+        )
 
 
 def _entry(box: Box, served: Served | None, taken: Taken) -> Document:

@@ -62,7 +62,10 @@ def files_of(taken: Mapping[str, Taken], wish: Wish) -> Files:
     hosts = {name: it for one in taken.values() for name, it in one.hosts.items()}
     if hosts:
         made.texts["inventory.yaml"] = masks.scrub(_inventory(taken, hosts, wish))
-        wish.places = (*wish.places, *(Place(name) for name in hosts if name not in _names(wish.places)))
+        wish.places = (
+            *wish.places,
+            *(Place(name) for name in hosts if name not in _names(wish.places)),
+        )
     takeover: list[str] = []
     for source, one in taken.items():
         for name, profile in one.profiles.items():
@@ -72,7 +75,8 @@ def files_of(taken: Mapping[str, Taken], wish: Wish) -> Files:
         takeover += [name for name in one.takeover if name not in takeover]
         if one.left:
             made.left[source] = [
-                Left(masks.scrub(it.where), masks.scrub(it.what), masks.scrub(it.why)) for it in one.left
+                Left(masks.scrub(it.where), masks.scrub(it.what), masks.scrub(it.why))
+                for it in one.left
             ]
     if made.deployments:
         _ports_apart(made)
@@ -136,7 +140,9 @@ def _ports_apart(made: Files) -> None:
         while (head, port) in taken and port < 65535:
             port += 1
         if port != entry["port"]:
-            made.missing.append(f"deployment {title}: port {entry['port']} is another's; it has {port} here")
+            made.missing.append(
+                f"deployment {title}: port {entry['port']} is another's; it has {port} here"
+            )
             entry["port"] = port
         taken.add((head, port))
 
@@ -178,7 +184,9 @@ def _cluster(
     told = ", ".join(_told(source) for source, one in taken.items() if one.profiles)
     lines = [f"# Taken from {told} by `orch import`."]
     if takeover:
-        lines.append("# `takeover:` names containers that `orch up` stops and renames; none is deleted.")
+        lines.append(
+            "# `takeover:` names containers that `orch up` stops and renames; none is deleted."
+        )
     return "\n".join([*lines, _yaml(document)])
 
 
@@ -192,7 +200,9 @@ def _inventory(taken: Mapping[str, Taken], hosts: Document, wish: Wish) -> str:
         document["groups"] = groups
     told = ", ".join(_told(source) for source, one in taken.items() if one.hosts)
     left = [it for one in taken.values() if one.hosts for it in one.left]
-    lines = [f"# Taken from {told} by `orch import`. Kinds and cables are not in it: `orch init` looks for them."]
+    lines = [
+        f"# Taken from {told} by `orch import`. Kinds and cables are not in it: `orch init` looks for them."
+    ]
     return "\n".join([*lines, *_comments(left), _yaml(document)])
 
 
@@ -234,7 +244,9 @@ _Dumper.add_representer(_Line, _line_of)
 def _short(value: Any, key: str = "") -> Any:
     """Small mappings in one line, as people write them."""
     if isinstance(value, dict):
-        made = {name: _short(one, "env:" if key == "secrets" else name) for name, one in value.items()}
+        made = {
+            name: _short(one, "env:" if key == "secrets" else name) for name, one in value.items()
+        }
         return _Line(made) if key in SHORT or key == "env:" else made
     if isinstance(value, list) and key == "mounts":
         return [_Line(one) for one in value]

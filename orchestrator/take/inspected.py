@@ -38,7 +38,9 @@ def gangs(found: Sequence[Inspected], taken: Taken, stem: str) -> None:
     workers = [(one, it) for one, it in made if it.worker]
     if workers and len(heads) != 1:
         for one, it in workers:
-            why = "a worker, and which server it belongs to is not told: name that one alone with it"
+            why = (
+                "a worker, and which server it belongs to is not told: name that one alone with it"
+            )
             taken.leave(f"container {one.name}", text(it.profile.get("image")), why)
         workers = []
     for one, it in heads:
@@ -56,7 +58,9 @@ def _wanted(
 ) -> Wanted:
     hosts = [host for host in dict.fromkeys([one.host, *(w.host for w, _ in workers)]) if host]
     if one.host and len(hosts) < len(workers) + 1:
-        taken.leave(f"container {one.name}", "", "two of its containers share a host: one rank a host")
+        taken.leave(
+            f"container {one.name}", "", "two of its containers share a host: one rank a host"
+        )
     for _, other in workers:
         if other.served is not None and other.served.port and other.served.worker:
             taken.profiles[title]["rpc_port"] = other.served.port
@@ -83,7 +87,9 @@ def _differences(
         if unlike and other.host:
             by_host[other.host] = unlike
         elif unlike:
-            taken.leave(f"container {other.name}", ", ".join(unlike), "variables that the head has not so")
+            taken.leave(
+                f"container {other.name}", ", ".join(unlike), "variables that the head has not so"
+            )
     if by_host:
         it.profile["env_by_host"] = by_host
 
@@ -144,7 +150,9 @@ def _mounts(one: Inspected, taken: Taken) -> list[Document]:
         kind, target = mount.get("Type"), text(mount.get("Destination"))
         source = text(mount.get("Name") if kind == "volume" else mount.get("Source"))
         if kind not in ("bind", "volume") or not source or ":" in source + target:
-            taken.leave(f"container {one.name}: mounts", target, f"a mount of type {text(kind)[:20]}")
+            taken.leave(
+                f"container {one.name}: mounts", target, f"a mount of type {text(kind)[:20]}"
+            )
             continue
         made: Document = {"from": source, "to": target}
         found.append(made | ({} if mount.get("RW", True) else {"read_only": True}))
@@ -157,7 +165,9 @@ def _gpus(box: Box, host: Mapping[str, Any], taken: Taken) -> Any:
         if ids and all(part.isdecimal() and len(part) < 4 for part in ids):
             return [int(part) for part in ids]
         if ids:
-            taken.leave(f"{box.where}: gpus", ", ".join(ids), "set `gpus:` of the deployment to indices")
+            taken.leave(
+                f"{box.where}: gpus", ", ".join(ids), "set `gpus:` of the deployment to indices"
+            )
         elif one.get("Count") == -1:
             return "all"
         elif isinstance(one.get("Count"), int) and 0 < one["Count"] < 1024:
@@ -195,7 +205,11 @@ def _rest(box: Box, config: Mapping[str, Any], host: Mapping[str, Any], taken: T
     """What orch decides itself, or has no key for."""
     devices = [text(mapping(one).get("PathOnHost")) for one in listed(host.get("Devices"))]
     policy = text(mapping(host.get("RestartPolicy")).get("Name"))
-    caps = [text(one) for one in listed(host.get("CapAdd")) if text(one).removeprefix("CAP_") != "IPC_LOCK"]
+    caps = [
+        text(one)
+        for one in listed(host.get("CapAdd"))
+        if text(one).removeprefix("CAP_") != "IPC_LOCK"
+    ]
     limits = [mapping(one).get("Name") for one in listed(host.get("Ulimits"))]
     for name, value, why in (
         ("privileged", host.get("Privileged"), "orch gives a rank the devices that it needs"),

@@ -85,9 +85,7 @@ def read(known: Known, taken: Taken, where: str) -> Served:
     return found
 
 
-def _many(
-    engine: str, pairs: list[tuple[str, list[str]]], taken: Taken, where: str
-) -> None:
+def _many(engine: str, pairs: list[tuple[str, list[str]]], taken: Taken, where: str) -> None:
     """Where a flag takes one word, a second one behind it belongs to nothing."""
     if spread(engine):
         return
@@ -100,7 +98,9 @@ def _many(
 def _program(found: Served, known: Known, taken: Taken, where: str) -> None:
     """How the program is called, where not by its usual name."""
     if known.module:
-        taken.leave(where, " ".join(known.program), f"orch starts {known.engine} by its own program")
+        taken.leave(
+            where, " ".join(known.program), f"orch starts {known.engine} by its own program"
+        )
         return
     name = known.program[0]
     usual = {"llamacpp": "server"}.get(known.engine, known.engine)
@@ -132,9 +132,10 @@ def _stray(found: Served, stray: Sequence[str], taken: Taken, where: str) -> Non
 
 def _owned(engine: str, name: str) -> str | None:
     try:
-        return flags(engine)["owned"].get(name)
+        found = flags(engine)["owned"].get(name)
     except (FileNotFoundError, KeyError):
         return OWN_SIZES.get(name)
+    return None if found is None else str(found)
 
 
 def _flag(found: Served, key: str, value: Any, taken: Taken, where: str) -> None:
@@ -153,9 +154,7 @@ def _flag(found: Served, key: str, value: Any, taken: Taken, where: str) -> None
     return None
 
 
-def _worker_flag(
-    found: Served, key: str, name: str, value: Any, taken: Taken, where: str
-) -> None:
+def _worker_flag(found: Served, key: str, name: str, value: Any, taken: Taken, where: str) -> None:
     """An RPC server's address is its host's; its port is a key; the rest goes into its command."""
     if name in ("H", "host"):
         return
@@ -167,12 +166,12 @@ def _worker_flag(
     if any(not word or set(word) & set(" \t\n'\"") for word in words):
         taken.leave(where, " ".join(words), "a word of a program in `commands:` has no blanks")
         return
-    found.commands["rpc-server"] = " ".join([found.commands.get("rpc-server", "rpc-server"), *words])
+    found.commands["rpc-server"] = " ".join(
+        [found.commands.get("rpc-server", "rpc-server"), *words]
+    )
 
 
-def _place(
-    found: Served, place: str, name: str, value: Any, taken: Taken, where: str
-) -> None:
+def _place(found: Served, place: str, name: str, value: Any, taken: Taken, where: str) -> None:
     """A flag that is a key of the files."""
     section, _, part = place.partition(".")
     if place == "model":
@@ -196,14 +195,14 @@ def _place(
         _gang(found, name, value, taken, where)
 
 
-def _size(
-    found: Served, part: str, name: str, value: Any, taken: Taken, where: str
-) -> None:
+def _size(found: Served, part: str, name: str, value: Any, taken: Taken, where: str) -> None:
     plain = name in PLAIN_SIZES or name.endswith("p-size")
     if plain and isinstance(value, int) and 1 <= value <= 4096:
         found.parallel[SIZES[part]] = value
     elif plain:
-        taken.leave(where, f"--{name} {value}", f"a number is needed: set `parallel: {{{part}: …}}`")
+        taken.leave(
+            where, f"--{name} {value}", f"a number is needed: set `parallel: {{{part}: …}}`"
+        )
     else:
         taken.leave(where, f"--{name}", "orch sets it from `parallel:` and the hosts")
 
@@ -251,4 +250,3 @@ def profile(found: Served, image: str) -> Document:
     if found.api_key:
         made["api_key"] = {"env": table()["servers"][found.engine].get("key", "API_KEY")}
     return made
-

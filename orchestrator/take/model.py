@@ -62,7 +62,9 @@ class Taken:
     groups: dict[str, list[str]] = field(default_factory=dict)
     takeover: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
-    secrets: set[str] = field(default_factory=set)  # values that were seen: never shown, never written
+    secrets: set[str] = field(
+        default_factory=set
+    )  # values that were seen: never shown, never written
 
     def leave(self, where: str, what: object, why: str) -> None:
         from orchestrator.take.secrets import shown

@@ -10,7 +10,9 @@ LONGEST = 63
 
 def name_for(text: str, taken: Container[str] = ()) -> str:
     """A name that orch's files take; another one where it is taken."""
-    plain = re.sub(r"[^a-zA-Z0-9._-]+", "-", text).strip("-._")[:LONGEST].rstrip("-._") or "imported"
+    plain = (
+        re.sub(r"[^a-zA-Z0-9._-]+", "-", text).strip("-._")[:LONGEST].rstrip("-._") or "imported"
+    )
     if plain not in taken:
         return plain
     number = 2

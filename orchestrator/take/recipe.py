@@ -35,7 +35,8 @@ def filled(template: str, values: Mapping[str, Any]) -> str:
     for _ in range(ROUNDS):
         before = template
         template = HELD.sub(
-            lambda match: text(values[match[1]]) if values.get(match[1]) is not None else match[0], template
+            lambda match: text(values[match[1]]) if values.get(match[1]) is not None else match[0],
+            template,
         )
         if template == before or len(template) > 65_536:
             break
@@ -86,8 +87,22 @@ def taken_recipe(
 
 
 USED = frozenset(
-    ("model", "container", "defaults", "env", "command", "name", "description", "recipe_version")
-    + ("runtime", "min_nodes", "max_nodes", "mode", "solo_only", "cluster_only")
+    (
+        "model",
+        "container",
+        "defaults",
+        "env",
+        "command",
+        "name",
+        "description",
+        "recipe_version",
+        "runtime",
+        "min_nodes",
+        "max_nodes",
+        "mode",
+        "solo_only",
+        "cluster_only",
+    )
 )
 
 
@@ -112,7 +127,9 @@ def _finish(
     """Name, description, how many hosts."""
     title = name_for(source.stem)
     one = made.profile
-    told = text(recipe.get("description")) or text(mapping(recipe.get("metadata")).get("description"))
+    told = text(recipe.get("description")) or text(
+        mapping(recipe.get("metadata")).get("description")
+    )
     profile: Document = {"version": 1}
     if told:
         profile["description"] = " ".join(told.split())[:200]
@@ -138,8 +155,10 @@ def _placed(title: str, recipe: Mapping[str, Any], made: Made, taken: Taken) -> 
         found.nodes = 2
     most = recipe.get("max_nodes")
     alone = recipe.get("solo_only") is True or recipe.get("mode") == "solo"
-    if alone or (isinstance(most, int) and 1 <= most < found.nodes):
-        found.nodes = 1 if alone else most
+    if alone:
+        found.nodes = 1
+    elif isinstance(most, int) and 1 <= most < found.nodes:
+        found.nodes = most
     return found
 
 

@@ -8,7 +8,9 @@ import re
 NAMES = frozenset(
     ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASS", "APIKEY", "CREDENTIAL", "CREDENTIALS", "PAT")
 )
-FLAGS = re.compile(r"(^|[-.])(api-?key|access-key|secret|password|passwd|hf-token|auth-token|token)$")
+FLAGS = re.compile(
+    r"(^|[-.])(api-?key|access-key|secret|password|passwd|hf-token|auth-token|token)$"
+)
 # Forms that hubs and clouds give out, a JSON web token, a URL with a password.
 VALUE = re.compile(
     r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|nvapi-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}"

@@ -19,7 +19,7 @@ def source_of(name: str, text: str, folder: str) -> Source:
         except (ValueError, RecursionError):
             pass  # YAML's flow form starts so too, and INI
     node, findings = tree.parse(text.removeprefix("---\n"), name)
-    if node is None or node.entries is None and node.items is None:
+    if node is None or (node.entries is None and node.items is None):
         return Source(name, text, folder)
     left = tuple(Left(f"line {one.line}", "", one.message) for one in findings)
     return Source(name, text, folder, node.data(), left)
@@ -34,7 +34,13 @@ def _bounded(data: Any) -> Any:
             raise ValueError("nested too deep")
         below: list[Any] = []
         for one in todo:
-            below += list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else []
+            below += (
+                list(one.values())
+                if isinstance(one, dict)
+                else one
+                if isinstance(one, list)
+                else []
+            )
         todo = below
     return data
 

@@ -24,28 +24,38 @@ class Compose:
         common(cluster, made)
         files: dict[str, dict[str, Any]] = {}
         wanted: dict[str, dict[str, str]] = {}
+        scripts: dict[str, str] = {}
         for host, deployment, rank in ranks(cluster, world):
             if host.runtime == "process":
                 made.leave(f"hosts.{host.name}", "runtime process: no container to write")
                 continue
-            document = files.setdefault(host.name, {"name": f"orch-{cluster.name}".lower(), "services": {}})
+            document = files.setdefault(
+                host.name, {"name": f"orch-{cluster.name}".lower(), "services": {}}
+            )
             document["services"][rank.name] = _service(deployment, rank)
             _volumes(document, rank)
             for path, text in rank.files.items():
-                made.texts[f"{host.name}/{rank.name}/{PurePosixPath(path).name}"] = text
+                scripts[f"{host.name}/{rank.name}/{PurePosixPath(path).name}"] = text
             for name, ref in secrets(deployment, rank).items():
                 wanted.setdefault(host.name, {})[name] = told(ref)
             _unsaid(host, deployment, rank, made)
         for name, document in files.items():
-            made.texts[f"{name}/compose.yaml"] = _head(made, cluster, name, wanted) + yaml_text(document)
+            made.texts[f"{name}/compose.yaml"] = _head(made, cluster, name, wanted) + yaml_text(
+                document
+            )
         for name, them in wanted.items():
             lines = [f"{variable}=   # from {source}" for variable, source in sorted(them.items())]
-            made.texts[f"{name}/.env.example"] = "\n".join(["# Copy to .env (mode 0600).", *lines, ""])
+            made.texts[f"{name}/.env.example"] = "\n".join(
+                ["# Copy to .env (mode 0600).", *lines, ""]
+            )
+        made.texts |= scripts
         return made
 
 
 def _head(made: Exported, cluster: Cluster, name: str, wanted: dict[str, dict[str, str]]) -> str:
-    lines = [f"Host {name} of the cluster {cluster.name}: copy this folder there, `docker compose up -d` in it."]
+    lines = [
+        f"Host {name} of the cluster {cluster.name}: copy this folder there, `docker compose up -d` in it."
+    ]
     if name in wanted:
         lines.append(f"Secrets come from .env beside it: {', '.join(sorted(wanted[name]))}.")
     return header(made, *lines)

@@ -42,10 +42,15 @@ class LeaderWorkerSet:
             if lines is None:
                 continue
             nodes_unsaid(one, made)
-            ranks = engine(one.profile.engine).ranks(cluster, one, world)
-            written[title(cluster, one)] = _documents(cluster, one, ranks[0], ranks[-1], lines, made)
+            ranks = engine(one.profile.engine).ranks(cluster, _without_ray(one), world)
+            written[title(cluster, one)] = _documents(
+                cluster, one, ranks[0], ranks[-1], lines, made
+            )
         for name, documents in written.items():
-            head = header(made, f"kubectl apply -f {name}.yaml, with the LeaderWorkerSet controller installed.")
+            head = header(
+                made,
+                f"kubectl apply -f {name}.yaml, with the LeaderWorkerSet controller installed.",
+            )
             made.texts[f"{name}.yaml"] = head + yaml_text(*documents)
         return made
 
@@ -58,20 +63,41 @@ def _lines(
     key = deployment.profile.engine_key
     if key == "vllm" and (deployment.parallel.data == 1 or len(deployment.hosts) == 1):
         if executor(deployment) == "ray":
-            made.leave(where, "vLLM's own multi-node mode takes Ray's place; `rayservice` keeps Ray")
+            made.leave(
+                where, "vLLM's own multi-node mode takes Ray's place; `rayservice` keeps Ray"
+            )
         return _vllm(cluster, deployment, 0), _vllm(cluster, deployment, 1)
     if key == "llamacpp":
         return _llama(cluster, deployment)
-    told = "data parallel over hosts" if key == "vllm" else f"the engine {deployment.profile.engine}"
+    told = (
+        "data parallel over hosts" if key == "vllm" else f"the engine {deployment.profile.engine}"
+    )
     made.leave(where, f"{told}: not written as a LeaderWorkerSet")
     return None
+
+
+def _without_ray(deployment: Deployment) -> Deployment:
+    """The same over vLLM's own multi-node mode."""
+    if deployment.profile.engine_key != "vllm" or executor(deployment) != "ray":
+        return deployment
+    profile = deployment.profile.model_copy(update={"executor": "native"})
+    return deployment.model_copy(update={"profile": profile})
 
 
 def _vllm(cluster: Cluster, deployment: Deployment, index: int) -> list[str]:
     own: tuple[str, ...] = ()
     if len(deployment.hosts) > 1:
         port = str(master_port(cluster, deployment))
-        own = ("--nnodes", SIZE, "--node-rank", INDEX, "--master-addr", LEADER, "--master-port", port)
+        own = (
+            "--nnodes",
+            SIZE,
+            "--node-rank",
+            INDEX,
+            "--master-addr",
+            LEADER,
+            "--master-port",
+            port,
+        )
         own += ("--headless",) if index else ()
     line = serve(cluster, deployment, own, api=index == 0)
     return [word if word in own and word.startswith("$(LWS") else escaped(word) for word in line]

@@ -29,18 +29,28 @@ class RayService:
         for one in cluster.deployments.values():
             where = f"deployments.{one.name}"
             if one.profile.engine_key != "vllm":
-                made.leave(where, f"Ray Serve has no {one.profile.engine}: `orch export leaderworkerset`")
+                made.leave(
+                    where, f"Ray Serve has no {one.profile.engine}: `orch export leaderworkerset`"
+                )
                 continue
-            made.leave(where, f"the image needs ray[serve,llm] of one version on all pods: {one.profile.image}")
+            made.leave(
+                where,
+                f"the image needs ray[serve,llm] of one version on all pods: {one.profile.image}",
+            )
             if one.port != SERVE_PORT:
                 made.leave(f"{where}.port", f"Ray Serve answers on {SERVE_PORT} of the service")
             if one.profile.api_key is not None:
-                made.leave(f"profiles.{one.profile.name}.api_key", "Ray Serve asks for none: put it in front")
+                made.leave(
+                    f"profiles.{one.profile.name}.api_key",
+                    "Ray Serve asks for none: put it in front",
+                )
             nodes_unsaid(one, made)
             ranks = engine(one.profile.engine).ranks(cluster, one, world)
             written[title(cluster, one)] = _document(cluster, one, ranks[0], ranks[-1], made)
         for name, document in written.items():
-            head = header(made, f"kubectl apply -f {name}.yaml, with the KubeRay operator installed.")
+            head = header(
+                made, f"kubectl apply -f {name}.yaml, with the KubeRay operator installed."
+            )
             made.texts[f"{name}.yaml"] = head + yaml_text(document)
         return made
 
@@ -90,7 +100,8 @@ def _application(cluster: Cluster, deployment: Deployment, name: str) -> dict[st
     if sizes.pipeline > 1:
         engine_kwargs["pipeline_parallel_size"] = sizes.pipeline
     engine_kwargs |= {
-        name_of(key).replace("-", "_"): value for key, value in arguments(cluster, deployment).items()
+        name_of(key).replace("-", "_"): value
+        for key, value in arguments(cluster, deployment).items()
     }
     replicas = {"min_replicas": sizes.data, "max_replicas": sizes.data}
     model = {"model_id": profile.served_name or profile.model, "model_source": profile.model}

@@ -35,7 +35,9 @@ class Systemd:
             found.append((host, deployment, rank))
         for host, deployment, rank in found:
             unit = _unit(cluster, host, deployment, rank)
-            made.texts[f"{host.name}/{rank.name}.service"] = _head(made, host, deployment, rank) + unit
+            made.texts[f"{host.name}/{rank.name}.service"] = (
+                _head(made, host, deployment, rank) + unit
+            )
             for path, text in rank.files.items():
                 made.texts[f"{host.name}/{rank.name}/{PurePosixPath(path).name}"] = text
             wanted = secrets(deployment, rank)
@@ -46,12 +48,16 @@ class Systemd:
 
 
 def _head(made: Exported, host: Host, deployment: Deployment, rank: Rank) -> str:
-    lines = [f"On {host.name}: copy it to /etc/systemd/system/, then `systemctl enable --now {rank.name}`."]
+    lines = [
+        f"On {host.name}: copy it to /etc/systemd/system/, then `systemctl enable --now {rank.name}`."
+    ]
     if rank.files:
         lines.append(f"Its scripts: copy the folder {rank.name} to {FOLDER}/{rank.name}.")
     wanted = secrets(deployment, rank)
     if wanted:
-        lines.append(f"Secrets, mode 0600: {FOLDER}/{rank.name}/env with {', '.join(sorted(wanted))}.")
+        lines.append(
+            f"Secrets, mode 0600: {FOLDER}/{rank.name}/env with {', '.join(sorted(wanted))}."
+        )
     return header(made, *lines)
 
 
@@ -60,7 +66,13 @@ def quoted(text: str) -> str:
     made = text.replace("%", "%%").replace("$", "$$")
     if SIMPLE.match(made):
         return made
-    for plain, escape in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\t", "\\t"), ("\r", "\\r")):
+    for plain, escape in (
+        ("\\", "\\\\"),
+        ('"', '\\"'),
+        ("\n", "\\n"),
+        ("\t", "\\t"),
+        ("\r", "\\r"),
+    ):
         made = made.replace(plain, escape)
     return f'"{made}"'
 
@@ -101,14 +113,14 @@ def _words(host: Host, deployment: Deployment, rank: Rank) -> Iterator[str]:
     yield f"--name {quoted(rank.name)} --network host"
     yield "--ipc host" if rank.shm_bytes is None else f"--shm-size {rank.shm_bytes}"
     if rank.gpus is not None:
-        yield "--gpus " + ("all" if rank.gpus == "all" else quoted(f'"device={",".join(rank.gpus)}"'))
+        yield "--gpus " + (
+            "all" if rank.gpus == "all" else quoted(f'"device={",".join(rank.gpus)}"')
+        )
     if rank.rdma:
         yield "--device /dev/infiniband --ulimit memlock=-1 --cap-add IPC_LOCK"
-    for flag, value in (("--memory", rank.memory_bytes), ("--memory-swap", rank.memory_swap_bytes)):
-        if value is not None:
-            yield f"{flag} {value}"
-    if rank.cpus is not None:
-        yield f"--cpus {rank.cpus:g}"
+    cpus = None if rank.cpus is None else f"{rank.cpus:g}"
+    limits = {"memory": rank.memory_bytes, "memory-swap": rank.memory_swap_bytes, "cpus": cpus}
+    yield from (f"--{flag} {limit}" for flag, limit in limits.items() if limit is not None)
     for mount in rank.mounts:
         yield _mount(host, mount)
     for path in sorted(rank.files):
@@ -141,7 +153,10 @@ def _unsaid(host: Host, deployment: Deployment, rank: Rank, made: Exported) -> N
     if len(deployment.hosts) > 1:
         made.leave(where, "a gang over hosts: start all of them, and restart all if one ends")
     if not home(host) and any(one.source.startswith("~") for one in rank.mounts):
-        made.leave(f"hosts.{host.name}", "whose home `~` is, is not told (`ssh: {user: …}`): /root is written")
+        made.leave(
+            f"hosts.{host.name}",
+            "whose home `~` is, is not told (`ssh: {user: …}`): /root is written",
+        )
     for name, value in rank.env.items():
         if value.startswith("<") and value.endswith(">"):
             made.leave(f"hosts.{host.name}", f"{name} is {value}: write the name")

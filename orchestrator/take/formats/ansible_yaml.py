@@ -22,7 +22,10 @@ class AnsibleYaml:
         return (
             bool(groups)
             and "version" not in groups
-            and all(one is None or (isinstance(one, Mapping) and set(one) <= KEYS) for one in groups.values())
+            and all(
+                one is None or (isinstance(one, Mapping) and set(one) <= KEYS)
+                for one in groups.values()
+            )
             and any(isinstance(one, Mapping) and one for one in groups.values())
         )
 

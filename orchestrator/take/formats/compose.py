@@ -6,17 +6,38 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.knowledge.servers import engine_of_image, serves
 from orchestrator.take.box import Box, make, wanted
 from orchestrator.take.model import Document, Source, Taken, listed, mapping, text
 from orchestrator.take.names import name_for
 from orchestrator.take.secrets import secret_name
 from orchestrator.take.shell import ASSIGNMENT, expand
-from orchestrator.knowledge.servers import engine_of_image, serves
 
 SAID = frozenset(
-    ("image", "command", "entrypoint", "environment", "volumes", "ports", "deploy", "shm_size", "tmpfs")
-    + ("gpus", "mem_limit", "memswap_limit", "cpus", "build", "container_name", "ipc", "network_mode")
-    + ("runtime", "expose", "tty", "stdin_open", "init")
+    (
+        "image",
+        "command",
+        "entrypoint",
+        "environment",
+        "volumes",
+        "ports",
+        "deploy",
+        "shm_size",
+        "tmpfs",
+        "gpus",
+        "mem_limit",
+        "memswap_limit",
+        "cpus",
+        "build",
+        "container_name",
+        "ipc",
+        "network_mode",
+        "runtime",
+        "expose",
+        "tty",
+        "stdin_open",
+        "init",
+    )
 )
 WHY = {
     "env_file": "its variables are not read: put them into `env:`, or `secrets: {NAME: {file: …}}`",
@@ -51,11 +72,19 @@ class Compose:
         )
         for name, one in services.items():
             if name not in chosen:
-                taken.leave(f"services.{name}", one.get("image"), "no model server: it stays with compose")
+                taken.leave(
+                    f"services.{name}", one.get("image"), "no model server: it stays with compose"
+                )
         for name, one in chosen.items():
             _service(source, whole, name, one, taken)
         for key in whole:
-            if key not in ("services", "version", "name", "volumes", "networks") and not key.startswith("x-"):
+            if key not in (
+                "services",
+                "version",
+                "name",
+                "volumes",
+                "networks",
+            ) and not key.startswith("x-"):
                 taken.leave(key, "", FREE)
         return taken
 
@@ -85,8 +114,16 @@ def _service(
     box.own_entrypoint = not entry
     box.words = [_given(word, where, taken) for word in (*entry, *command)]
     _environment(box, one.get("environment"), taken)
-    box.mounts = [made for made in (_mount(source, whole, it, where, taken) for it in listed(one.get("volumes"))) if made]
-    box.tmpfs = {part.partition(":")[0]: part.partition(":")[2] for part in map(text, listed(one.get("tmpfs"))) if part}
+    box.mounts = [
+        made
+        for made in (_mount(source, whole, it, where, taken) for it in listed(one.get("volumes")))
+        if made
+    ]
+    box.tmpfs = {
+        part.partition(":")[0]: part.partition(":")[2]
+        for part in map(text, listed(one.get("tmpfs")))
+        if part
+    }
     box.gpus = _gpus(one, where, taken)
     box.published = _ports(one, where, taken)
     _limits(box, one, taken)
@@ -126,7 +163,11 @@ def _environment(box: Box, given: Any, taken: Taken) -> None:
             box.asked.append(name)
         else:
             for other in unknown:
-                taken.leave(f"{box.where}.environment.{name}", f"${other}", "comes from compose's environment")
+                taken.leave(
+                    f"{box.where}.environment.{name}",
+                    f"${other}",
+                    "comes from compose's environment",
+                )
             box.env[name] = made
 
 
@@ -144,7 +185,9 @@ def _mount(
     else:
         parts = _given(text(volume), where, taken).split(":")
         if len(parts) not in (2, 3):
-            taken.leave(f"{where}.volumes", volume, "a volume without a name is gone with its container")
+            taken.leave(
+                f"{where}.volumes", volume, "a volume without a name is gone with its container"
+            )
             return None
         come, to = parts[0], parts[1]
         read_only = len(parts) == 3 and "ro" in parts[2].split(",")
@@ -165,7 +208,9 @@ def _from(source: Source, whole: Mapping[str, Any], come: str, where: str, taken
         return come
     if come.startswith("."):
         path = f"{source.folder.rstrip('/')}/{come}".replace("/./", "/").rstrip("/.") or "/"
-        taken.leave(f"{where}.volumes", come, f"relative to the compose file: must be {path} on the hosts")
+        taken.leave(
+            f"{where}.volumes", come, f"relative to the compose file: must be {path} on the hosts"
+        )
         return path
     volume = mapping(mapping(whole.get("volumes")).get(come))
     own = text(volume.get("name")) or (come if volume.get("external") else "")
@@ -184,7 +229,9 @@ def _gpus(one: Mapping[str, Any], where: str, taken: Taken) -> Any:
         if ids and all(part.isdecimal() and len(part) < 4 for part in ids):
             return [int(part) for part in ids]
         if ids:
-            taken.leave(f"{where}.deploy", ", ".join(ids), "set `gpus:` of the deployment to indices")
+            taken.leave(
+                f"{where}.deploy", ", ".join(ids), "set `gpus:` of the deployment to indices"
+            )
         elif isinstance(count, int) and not isinstance(count, bool) and 0 < count < 1024:
             return count
         else:
@@ -262,7 +309,10 @@ def _build(box: Box, source: Source, one: Mapping[str, Any], taken: Taken) -> No
     build = mapping(given) if isinstance(given, Mapping) else {"context": text(given)}
     context = text(build.get("context")) or "."
     where = context if context.startswith("/") else f"{source.folder.rstrip('/')}/{context}"
-    box.build = {"dockerfile": f"{where}/{text(build.get('dockerfile')) or 'Dockerfile'}", "context": where}
+    box.build = {
+        "dockerfile": f"{where}/{text(build.get('dockerfile')) or 'Dockerfile'}",
+        "context": where,
+    }
     for key in build:
         if key not in ("context", "dockerfile"):
             taken.leave(f"{box.where}.build.{key}", build[key], FREE)

@@ -43,7 +43,9 @@ class Sparkrun:
         recipe = mapping(source.data)
         runtime = text(recipe.get("runtime")).lower()
         if runtime not in ("", "vllm", "sglang", "llama-cpp", "trtllm", *EXECUTORS):
-            taken.leave("runtime", runtime, "orch has no such engine: the command tells which is taken")
+            taken.leave(
+                "runtime", runtime, "orch has no such engine: the command tells which is taken"
+            )
         taken_recipe(source, taken, engine_of(recipe), self._executor(source), SKIP)
         return taken
 

@@ -38,7 +38,10 @@ class SshConfig:
     def fits(self, source: Source) -> bool:
         if isinstance(source.data, (dict, list)):
             return False
-        first = next((line for line in source.text.splitlines() if line.strip() and line.strip()[0] != "#"), "")
+        first = next(
+            (line for line in source.text.splitlines() if line.strip() and line.strip()[0] != "#"),
+            "",
+        )
         return HOST.search(source.text) is not None and LINE.match(first) is not None
 
     def take(self, source: Source) -> Taken:
@@ -69,7 +72,9 @@ def _blocks(text: str, taken: Taken) -> list[Block]:
             blocks.append(Block(_words(value)))
         elif key == "match":
             skipped = True
-            taken.leave(f"line {number}", line, "a `Match` block is decided by ssh: write its hosts by hand")
+            taken.leave(
+                f"line {number}", line, "a `Match` block is decided by ssh: write its hosts by hand"
+            )
         elif key == "include":
             taken.leave(f"line {number}", line, "give that file too")
         elif not skipped:
@@ -96,22 +101,28 @@ def _host(alias: str, blocks: list[Block], taken: Taken) -> None:
     name = name_for(alias, taken.hosts)
     if name != alias:
         taken.leave(f"Host {alias}", "", f"called {name} here")
-    address = said.get("hostname", alias).replace("%h", alias)
-    entry: Document = {"address": address or alias}
+    entry: Document = {"address": said.pop("hostname", alias).replace("%h", alias) or alias}
     ssh: Document = {}
     for key, value in said.items():
-        if key == "hostname":
-            continue
-        if key == "port" and value.isdecimal() and 0 < int(value[:6]) < 65536:
-            ssh["port"] = int(value)
-        elif key in TAKEN and key != "port" and value and "%" not in value and "," not in value:
-            if value.lower() != "none":
-                ssh[TAKEN[key]] = value
-        else:
-            taken.leave(f"Host {alias}: {key}", value, "ssh's own files still say it, if this is one of them")
+        if not _option(ssh, key, value):
+            why = "ssh's own files still say it, if this is one of them"
+            taken.leave(f"Host {alias}: {key}", value, why)
     if ssh:
         entry["ssh"] = ssh
     taken.hosts[name] = entry
+
+
+def _option(ssh: Document, key: str, value: str) -> bool:
+    """Whether an option has a key here, and its value a form that fits."""
+    if key == "port":
+        fits = value.isdecimal() and 0 < int(value[:6]) < 65536
+        ssh |= {"port": int(value)} if fits else {}
+        return fits
+    if key not in TAKEN or not value or set("%,") & set(value):
+        return False
+    if value.lower() != "none":
+        ssh[TAKEN[key]] = value
+    return True
 
 
 FORMAT = SshConfig()
