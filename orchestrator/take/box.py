@@ -21,8 +21,9 @@ from orchestrator.take.model import Document, Taken, Wanted, mapping
 from orchestrator.take.secrets import secret_name, secret_value
 from orchestrator.take.shell import Commands, NotPlain, assigned, commands, expand
 
+# What leaves nothing behind for the server.
 HARMLESS = frozenset(
-    ("set", "cd", "echo", "true", ":", "sleep", "wait", "date", "ulimit", "source", ".")
+    ("done", "fi", "esac", "}", ")", "exit", "set", "echo", "true", ":", "sleep", "wait")
 )
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 VISIBLE = frozenset(("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"))
@@ -145,12 +146,11 @@ def _others(box: Box, ran: Commands, found: Known | None, taken: Taken) -> list[
         wanted = _packages(line)
         if wanted is not None:
             packages += wanted
-        elif not ray_start(line) and line[0] not in HARMLESS and found is not None:
-            taken.leave(
-                f"{box.where}: command",
-                " ".join(line),
-                "runs beside the server: orch does not run it",
-            )
+        elif ray_start(line):
+            taken.leave(f"{box.where}: command", " ".join(line), "orch starts Ray itself")
+        elif line[0] not in HARMLESS and (found is not None or box.ray):
+            why = "runs beside the server: orch does not run it"
+            taken.leave(f"{box.where}: command", " ".join(line), why)
     return packages
 
 

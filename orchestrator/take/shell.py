@@ -73,7 +73,8 @@ def commands(words: Sequence[str], depth: int = 0) -> Commands:
     made = Commands()
     for line, end in zip(found.lines, found.ends, strict=True):
         env, rest = _exported(line)
-        made.env |= {name: expand(value, made.env)[0] for name, value in env.items()}
+        for name, value in env.items():
+            made.env[name] = expand(value, made.env)[0]
         if rest:
             inner = commands(rest, depth + 1)
             made.lines += inner.lines

@@ -21,7 +21,7 @@ class AnsibleIni:
 
     def fits(self, source: Source) -> bool:
         """By its sections: a list of names alone could be anything."""
-        if isinstance(source.data, dict):
+        if isinstance(source.data, (dict, list)):
             return False
         lines = [line.strip() for line in source.text.splitlines()]
         return any(SECTION.match(line) for line in lines) and not any(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -281,17 +282,16 @@ def _limits(box: Box, one: Mapping[str, Any], taken: Taken) -> None:
 
 
 def _size(value: Any) -> Any:
-    """As orch writes it: `16gb` of compose is `16g`."""
+    """As orch writes it: `16gb` of compose is `16g`, for docker counts in 1024s."""
     from orchestrator.spec.units import parse_size
 
     told = text(value).strip().lower()
-    for form in (value, told, told.removesuffix("b")):
-        try:
-            parse_size(form)
-        except (ValueError, TypeError):
-            continue
-        return form
-    return None
+    form = value if isinstance(value, int) else re.sub(r"([kmgt])b$", r"\1", told)
+    try:
+        parse_size(form)
+    except (ValueError, TypeError):
+        return None
+    return form
 
 
 def _number(value: Any) -> float | None:
