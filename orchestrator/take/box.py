@@ -263,4 +263,5 @@ def _port(box: Box, served: Served) -> int | None:
 def wanted(name: str, made: Made, hosts: Sequence[str] = ()) -> Wanted:
     """The deployment of a container that serves."""
     nodes = made.served.nodes if made.served is not None else 1
-    return Wanted(name, dict(made.entry), tuple(hosts), max(nodes, len(hosts) or 1))
+    whole = made.served is not None and made.served.engine != "llamacpp"
+    return Wanted(name, dict(made.entry), tuple(hosts), max(nodes, len(hosts) or 1), whole)

@@ -90,36 +90,43 @@ def _names(places: Sequence[Place]) -> set[str]:
 
 def _deployment(title: str, wanted: Wanted, wish: Wish, made: Files) -> Document:
     """Where it goes: hosts that are known, else those that were named, as many as it takes."""
-    entry: Document = {"profile": title}
     hosts = list(wanted.hosts) or _chosen(wanted, wish)
-    sizes = wanted.entry.get("parallel", {})
-    world = 1
-    for size in sizes.values():
-        world *= size
-    least = max(wanted.nodes, 1)
-    if len(hosts) < least:
-        there = ", ".join(hosts) or "none"
+    if len(hosts) < wanted.nodes:
+        several = "s" if wanted.nodes > 1 else ""
         made.missing.append(
-            f"deployment {title} wants {least} host{'s' if least > 1 else ''}; there: {there}."
+            f"deployment {title} wants {wanted.nodes} host{several}; there: {', '.join(hosts) or 'none'}."
             " Name them: --hosts A,B, or write `hosts:` into the cluster file"
         )
-    entry["hosts"] = hosts
-    entry |= {key: value for key, value in wanted.entry.items() if key != "parallel"}
-    if sizes or len(hosts) > 1:
-        entry["parallel"] = dict(sizes) or {"tensor": len(hosts)}
-        if not sizes:
-            entry.pop("parallel")
+    entry: Document = {"profile": title, "hosts": hosts, **wanted.entry}
+    count = _gpus(wanted, hosts, wish)
+    if count is not None and "gpus" not in entry:
+        entry["gpus"] = count
     return entry
+
+
+def _world(wanted: Wanted) -> int:
+    """GPUs of all hosts together."""
+    made = 1
+    for size in wanted.entry.get("parallel", {}).values():
+        made *= size
+    return made
+
+
+def _gpus(wanted: Wanted, hosts: Sequence[str], wish: Wish) -> int | None:
+    """How many of each host, where hosts have more than the parallel sizes take."""
+    known = {one.name: one.gpus for one in wish.places}
+    have = [known.get(name) for name in hosts]
+    each, rest = divmod(_world(wanted), max(len(hosts), 1))
+    if rest or not wanted.whole or not any(count is not None and count > each for count in have):
+        return None
+    return each or None
 
 
 def _chosen(wanted: Wanted, wish: Wish) -> list[str]:
     """In the order of the command line or the inventory, until there are GPUs enough."""
     known = {one.name: one for one in wish.places}
     pool = [known.get(name, Place(name)) for name in wish.hosts] or list(wish.places)
-    sizes = wanted.entry.get("parallel", {})
-    world = 1
-    for size in sizes.values():
-        world *= size
+    world = _world(wanted)
     chosen: list[str] = []
     gpus = 0
     for one in pool:

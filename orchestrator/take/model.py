@@ -49,6 +49,7 @@ class Wanted:
     entry: Document = field(default_factory=dict)
     hosts: tuple[str, ...] = ()  # where it is known already
     nodes: int = 1  # hosts at least
+    whole: bool = False  # its sizes say how many GPUs it uses: all of them, and no more
 
 
 @dataclass

@@ -11,6 +11,7 @@ from orchestrator.take.inspected import Inspected, gangs
 from orchestrator.take.model import Taken
 from tests.unit.take.made import PLACES, result
 
+HUB = ".cache/huggingface"
 TOKEN = "hf_ThisIsASecretOfTheirs1234"
 
 
@@ -39,15 +40,14 @@ def described(
             **host,
         },
         "Mounts": [
-            {"Type": "bind", "Source": "/home/tom/.cache/huggingface", "Destination": "/root/.cache/huggingface", "RW": True},
+            {"Type": "bind", "Source": f"/home/tom/{HUB}", "Destination": f"/root/{HUB}", "RW": True},
         ],
     }  # fmt: skip
 
 
-SERVE = (
-    "vllm serve QuantTrio/Qwen3-VL-235B-A22B-Instruct-AWQ --tensor-parallel-size 2 --port 8000 "
-    "--host 0.0.0.0 --distributed-executor-backend ray --gpu-memory-utilization 0.70 --enforce-eager"
-).split()
+LINE = """vllm serve QuantTrio/Qwen3-VL-235B-A22B-Instruct-AWQ --tensor-parallel-size 2 --port 8000
+--host 0.0.0.0 --distributed-executor-backend ray --gpu-memory-utilization 0.70 --enforce-eager"""
+SERVE = LINE.split()
 HEAD_ENV = [f"HF_TOKEN={TOKEN}", "VLLM_HOST_IP=192.168.100.10", "OMP_NUM_THREADS=1"]
 WORKER_ENV = ["VLLM_HOST_IP=192.168.100.11", "OMP_NUM_THREADS=2"]
 

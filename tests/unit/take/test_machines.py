@@ -99,7 +99,7 @@ def test_ini(tmp_path: Path) -> None:
 
 
 def test_yaml(tmp_path: Path) -> None:
-    cluster, text, left = inventory(tmp_path, YAML, "hosts.yml")
+    cluster, _, left = inventory(tmp_path, YAML, "hosts.yml")
     assert cluster.hosts["spark-1"].address == "192.168.1.101"
     assert cluster.hosts["spark-1"].ssh.user == "tom"
     assert cluster.hosts["me"].local

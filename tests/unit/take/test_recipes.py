@@ -144,7 +144,8 @@ def test_an_engine_that_is_not_there_is_told_by_the_check(tmp_path: Path) -> Non
 
 
 def test_a_recipe_without_a_command_is_started_from_its_defaults(tmp_path: Path) -> None:
-    text = "model: example/Tiny\nruntime: vllm\ncontainer: i\ndefaults: {port: 8000, tensor_parallel: 1, trust_remote_code: true}\n"
+    defaults = "{port: 8000, tensor_parallel: 1, trust_remote_code: true}"
+    text = f"model: example/Tiny\nruntime: vllm\ncontainer: i\ndefaults: {defaults}\n"
     made = result(tmp_path, text)
     assert made.errors == []
     assert made.profile["args"] == {"trust-remote-code": True}
