@@ -34,7 +34,9 @@ def export(site: Site, form: str, output: Path | None, force: bool) -> None:
     chosen = export_format(form)
     cluster = site.cluster
     if site.only is not None:  # half a gang is none: deployments that touch one of them
-        kept = {name: one for name, one in cluster.deployments.items() if site.only & set(one.hosts)}
+        kept = {
+            name: one for name, one in cluster.deployments.items() if site.only & set(one.hosts)
+        }
         cluster = cluster.model_copy(update={"deployments": kept})
     made = chosen.export(cluster, assumed_world(cluster))
     if not made.texts:

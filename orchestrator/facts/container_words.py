@@ -18,6 +18,8 @@ from orchestrator.script import Result, Script, seq, sh
 
 MOST = 32  # containers at once
 PROCESSES = 64  # of a container
+# How `top` is told to give ids as the host has them: podman's own would be those inside.
+HOST_PIDS = {"docker": ("-eo", "pid"), "podman": ("hpid", "user")}
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,13 @@ if c=$({} inspect --type container --format '{{json .}}' "$n" 2>/dev/null); then
   i=$({} inspect --type container --format '{{.Image}}' "$n")
   i=$({} image inspect --format '{{json .}}' "$i" 2>/dev/null) &&
     printf 'image %s\\n' "$i"
-  for p in $({} top "$n" -eo pid 2>/dev/null | tail -n +2 | head -n {}); do
+  for p in $({} top "$n" {} {} 2>/dev/null | tail -n +2 | awk '{print $1}' | head -n {}); do
     w=$(base64 -w 0 </proc/"$p"/cmdline 2>/dev/null) && printf 'process %s\\n' "$w"
   done
 else printf 'absent %s\\n' "$({} inspect --type container "$n" 2>&1 >/dev/null | tail -n 1)"; fi""",
                 name,
                 *(4 * [self.runtime]),
+                *HOST_PIDS[self.runtime],
                 PROCESSES,
                 self.runtime,
             )

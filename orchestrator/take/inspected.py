@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.knowledge.servers import known, table
+from orchestrator.knowledge.servers import known, ray_start, serves, table
 from orchestrator.take.box import Box, Made, make, wanted
 from orchestrator.take.model import Document, Taken, Wanted, listed, mapping, text
 from orchestrator.take.names import name_for
@@ -106,7 +106,7 @@ def _box(one: Inspected, taken: Taken) -> Box:
     box.gpus = _gpus(box, host, taken)
     _resources(box, host)
     box.published = _published(host)
-    _rest(box, config, host, taken)
+    _rest(one, box, taken)
     _inside(one, box)
     return box
 
@@ -124,8 +124,6 @@ def _inside(one: Inspected, box: Box) -> None:
         for at in range(min(len(words), 4)):
             found = known(words[at:])
             if found is not None and list(words) != box.words:
-                from orchestrator.knowledge.servers import ray_start, serves
-
                 if serves(box.words, "") in ("", "ray") or ray_start(box.words):
                     box.ray = box.ray or "ray" in " ".join(box.words).split()
                     box.words = list(words[at:])
@@ -201,24 +199,50 @@ def _published(host: Mapping[str, Any]) -> dict[int, int]:
     return found
 
 
-def _rest(box: Box, config: Mapping[str, Any], host: Mapping[str, Any], taken: Taken) -> None:
+def _rest(one: Inspected, box: Box, taken: Taken) -> None:
     """What orch decides itself, or has no key for."""
-    devices = [text(mapping(one).get("PathOnHost")) for one in listed(host.get("Devices"))]
+    config, host = mapping(one.container.get("Config")), mapping(one.container.get("HostConfig"))
+    image = mapping(one.image.get("Config"))
+    devices = [text(mapping(it).get("PathOnHost")) for it in listed(host.get("Devices"))]
     policy = text(mapping(host.get("RestartPolicy")).get("Name"))
-    caps = [
-        text(one)
-        for one in listed(host.get("CapAdd"))
-        if text(one).removeprefix("CAP_") != "IPC_LOCK"
+    caps = [text(it).removeprefix("CAP_") for it in listed(host.get("CapAdd"))]
+    limits = [mapping(it).get("Name") for it in listed(host.get("Ulimits"))]
+    brought = mapping(image.get("Labels"))
+    labels = [
+        name for name, value in mapping(config.get("Labels")).items() if brought.get(name) != value
     ]
-    limits = [mapping(one).get("Name") for one in listed(host.get("Ulimits"))]
-    for name, value, why in (
-        ("privileged", host.get("Privileged"), "orch gives a rank the devices that it needs"),
-        ("devices", [one for one in devices if not one.startswith(FABRIC)], "there is no key for it"),
-        ("cap-add", caps, "there is no key for it"),
-        ("ulimits", [one for one in limits if one != "memlock"], "there is no key for it"),
-        ("restart", policy if policy not in ("", "no") else "", "orch restarts a gang: `supervision:`"),
-        ("user", config.get("User"), "there is no key for it"),
-        ("healthcheck", mapping(config.get("Healthcheck")).get("Test"), "orch has its own"),
-    ):  # fmt: skip
-        if value:
-            taken.leave(f"{box.where}: {name}", value, why)
+    said: Document = {
+        "privileged": host.get("Privileged"),
+        "devices": [it for it in devices if not it.startswith(FABRIC)],
+        "cap-add": [it for it in caps if it != "IPC_LOCK"],
+        "ulimits": [it for it in limits if it != "memlock"],
+        "restart": policy if policy != "no" else "",
+        "user": config.get("User") if config.get("User") != image.get("User") else "",
+        "workdir": config.get("WorkingDir")
+        if config.get("WorkingDir") != image.get("WorkingDir")
+        else "",
+        "healthcheck": mapping(config.get("Healthcheck")).get("Test"),
+        "labels": labels,
+        **{key: host.get(name) for name, key in OTHERS.items()},
+    }
+    network = text(host.get("NetworkMode"))
+    said["network"] = network if network not in ("host", "bridge", "default", "") else ""
+    for name, value in said.items():
+        if value and value != -1:
+            taken.leave(f"{box.where}: {name}", value, WHY.get(name, "there is no key for it"))
+
+
+# docker's settings that orch has no word for, by their name in HostConfig.
+OTHERS = {
+    "SecurityOpt": "security-opt", "ExtraHosts": "add-host", "Dns": "dns", "PidMode": "pid", "UsernsMode": "userns",
+    "CpusetCpus": "cpuset-cpus", "CpusetMems": "cpuset-mems", "GroupAdd": "group-add", "Sysctls": "sysctl",
+    "ReadonlyRootfs": "read-only", "Init": "init", "OomScoreAdj": "oom-score-adj", "PidsLimit": "pids-limit",
+    "CapDrop": "cap-drop", "Links": "link", "VolumesFrom": "volumes-from", "StorageOpt": "storage-opt",
+}  # fmt: skip
+WHY = {
+    "privileged": "orch gives a rank the devices that it needs",
+    "restart": "orch restarts a gang: `supervision:`",
+    "healthcheck": "orch has its own",
+    "network": "orch uses the host's network",
+    "labels": "orch sets its own",
+}

@@ -41,7 +41,7 @@ def add_host(taken: Taken, title: str, variables: Mapping[str, Any]) -> str:
     name = name_for(title)
     if name != title:
         taken.leave(f"host {title}", "", f"called {name} here")
-    entry: Document = {"address": text(variables.get("ansible_host")) or title}
+    entry: Document = {"address": title}
     ssh: Document = {}
     for key, value in variables.items():
         take = VARIABLES.get(key)
@@ -60,6 +60,7 @@ def add_host(taken: Taken, title: str, variables: Mapping[str, Any]) -> str:
 
 
 def _address(entry: Document, ssh: Document, value: Any) -> bool:
+    entry["address"] = text(value) or entry["address"]
     return bool(text(value))
 
 

@@ -34,10 +34,6 @@ SAID = frozenset(
         "ipc",
         "network_mode",
         "runtime",
-        "expose",
-        "tty",
-        "stdin_open",
-        "init",
     )
 )
 WHY = {
@@ -129,6 +125,7 @@ def _service(
     box.published = _ports(one, where, taken)
     _limits(box, one, taken)
     _build(box, source, one, taken)
+    _modes(one, where, taken)
     made = make(box, taken)
     title = name_for(name, taken.profiles)
     taken.profiles[title] = {"version": 1, **made.profile}
@@ -300,6 +297,26 @@ def _number(value: Any) -> float | None:
     except (ValueError, TypeError):
         return None
     return number if 0 < number < 100_000 else None
+
+
+def _modes(one: Mapping[str, Any], where: str, taken: Taken) -> None:
+    """What of `deploy:` and of the container's modes is not what orch does anyway."""
+    deploy = mapping(one.get("deploy"))
+    resources = mapping(deploy.get("resources"))
+    others = {f"deploy.{key}": it for key, it in deploy.items() if key != "resources"}
+    for part, known in (("limits", ("memory", "cpus")), ("reservations", ("devices",))):
+        for key, it in mapping(resources.get(part)).items():
+            if key not in known:
+                others[f"deploy.resources.{part}.{key}"] = it
+    for key, usual in (
+        ("network_mode", ("host", "bridge")),
+        ("ipc", ("host", "private")),
+        ("runtime", ("nvidia", "runc")),
+    ):
+        if text(one.get(key)) not in ("", *usual):
+            others[key] = one[key]
+    for key, it in others.items():
+        taken.leave(f"{where}.{key}", it, FREE)
 
 
 def _build(box: Box, source: Source, one: Mapping[str, Any], taken: Taken) -> None:

@@ -94,7 +94,9 @@ def _host(alias: str, blocks: list[Block], taken: Taken) -> None:
     for block in blocks:
         if block.fits(alias):
             for key, value in block.options:
-                said.setdefault(key, " ".join(_words(value)))
+                first = said.setdefault(key, " ".join(_words(value)))
+                if key == "identityfile" and first != " ".join(_words(value)):
+                    taken.leave(f"Host {alias}: {key}", value, "one key a host: the first is taken")
     if said.get("user") in GIT:
         taken.leave(f"Host {alias}", said.get("hostname"), "the user git: no machine to run on")
         return
