@@ -143,3 +143,28 @@ services:
         "context": f"{tmp_path}/own",
     }
     assert [one for one in made.left if "build.args" in one]
+
+
+def test_parts_of_a_service_that_have_no_place_are_named_key_by_key(tmp_path: Path) -> None:
+    text = """\
+services:
+  llm:
+    image: vllm/vllm-openai:v0.12.0
+    command: --model a/b
+    ipc: shareable
+    network_mode: service:vpn
+    tty: true
+    deploy: {replicas: 2, resources: {reservations: {memory: 8g}, limits: {pids: 100}}}
+configs: {x: {file: y}}
+"""
+    told = "\n".join(result(tmp_path, text, "compose.yaml").left)
+    for part in (
+        "ipc",
+        "network_mode",
+        "tty",
+        "deploy.replicas",
+        "reservations.memory",
+        "limits.pids",
+        "configs",
+    ):
+        assert part in told, part

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from orchestrator.take.files import Wish, files_of
+from orchestrator.take.files import Place, Wish, files_of
 from orchestrator.take.inspected import Inspected, gangs
 from orchestrator.take.model import Taken
 from tests.unit.take.made import PLACES, result
@@ -155,3 +155,23 @@ def test_published_ports_gpus_and_limits(tmp_path: Path) -> None:
     assert made.deployment["gpus"] == [1]
     assert made.deployment["limits"] == {"memory": 8589934592, "cpus": 4.0}
     assert made.profile["shm"] == 17179869184
+
+
+def test_what_docker_can_say_and_orch_not_is_named() -> None:
+    one = described(
+        "a", ["vllm", "serve", "x/y"], PidsLimit=512, PidMode="host", ExtraHosts=["db:10.0.0.1"]
+    )
+    one["Config"] |= {"User": "1000", "Labels": {"mine": "1", "theirs": "2"}}
+    taken = Taken("inspect")
+    gangs([Inspected("s1", one, {"Config": {"Labels": {"theirs": "2"}}})], taken, "a")
+    told = "\n".join(map(str, taken.left))
+    for part in ("pids-limit (512)", "pid (host)", "add-host", "user (1000)", 'labels (["mine"])'):
+        assert part in told, part
+
+
+def test_a_host_with_more_gpus_than_the_server_uses() -> None:
+    """`gpus:` says how many: sizes that leave GPUs unused are refused otherwise."""
+    taken = Taken("inspect")
+    gangs([Inspected("rig", described("a", ["vllm", "serve", "x/y", "-tp", "2"]))], taken, "a")
+    made = files_of({"x": taken}, Wish(places=(Place("rig", 4),)))
+    assert made.deployments["a"]["gpus"] == 2
