@@ -23,6 +23,7 @@ from orchestrator.take.model import Taken, Wanted
 from orchestrator.take.secrets import secret_flag, secret_name, secret_value, shown
 from orchestrator.take.shell import NotPlain, commands, expand
 from orchestrator.take.sources import source_of, take
+from tests.unit.take.made import result
 
 FREE = st.text(
     alphabet=st.characters(exclude_categories=("C", "Z"), exclude_characters="="),
@@ -253,6 +254,18 @@ def test_no_command_gives_a_traceback(line: list[str]) -> None:
     assert len(found.lines) == len(found.ends)
     for one in found.lines:
         serves(one, "x")
+
+
+def test_what_yaml_would_take_for_something_else_stays_text(tmp_path: Path) -> None:
+    """As the deployment has it, after merging: there a null would take its key away."""
+    line = """--a 0o17 --b 1e5 --c '{"x": null}' --d on --e 0x1F --f ~ --g 1.10 --h '{"y": [1]}'"""
+    made = result(
+        tmp_path, f"model: a/b\nruntime: vllm\ncontainer: i\ncommand: vllm serve a/b {line}\n"
+    )
+    (one,) = made.cluster.deployments.values()
+    assert one.profile.args == {
+        "a": "0o17", "b": "1e5", "c": '{"x": null}', "d": "on", "e": "0x1F", "f": "~", "g": 1.1, "h": {"y": [1]},
+    }  # fmt: skip
 
 
 def test_shells() -> None:
