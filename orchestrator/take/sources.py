@@ -19,9 +19,9 @@ def source_of(name: str, text: str, folder: str) -> Source:
         except (ValueError, RecursionError):
             pass  # YAML's flow form starts so too, and INI
     node, findings = tree.parse(text.removeprefix("---\n"), name)
-    if node is None or (node.entries is None and node.items is None):
-        return Source(name, text, folder)
     left = tuple(Left(f"line {one.line}", "", one.message) for one in findings)
+    if node is None or (node.entries is None and node.items is None):
+        return Source(name, text, folder, None, left)
     return Source(name, text, folder, node.data(), left)
 
 
@@ -49,7 +49,8 @@ def take(source: Source, name: str | None = None) -> Taken:
     """A source as what its format gives."""
     chosen = format_of(source, name)
     taken = chosen.take(source)
-    taken.left[:0] = source.twice
+    if source.data is not None:  # else it is no YAML, and need not be
+        taken.left[:0] = source.twice
     if not (taken.profiles or taken.hosts):
         why = "; ".join(str(one) for one in taken.left[:3])
         raise FilesWrong(f"{source.name}: nothing to take from {chosen.what}", hint=why)

@@ -24,7 +24,8 @@ def format_of(source: Source, name: str | None = None) -> Format:
     if fitting:
         could = ", ".join(one.name for one in fitting)
         raise FilesWrong(f"{source.name} could be {could}", hint="say which: --format NAME")
+    broken = f" (as YAML: {source.twice[0]})" if source.data is None and source.twice else ""
     raise FilesWrong(
-        f"{source.name} is in no format that can be taken",
+        f"{source.name} is in no format that can be taken{broken}",
         hint=f"there are: {known}; --format NAME says which it is",
     )

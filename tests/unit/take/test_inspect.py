@@ -139,7 +139,7 @@ def test_a_worker_without_its_head_is_named() -> None:
 
 
 def test_published_ports_gpus_and_limits(tmp_path: Path) -> None:
-    more = {
+    more: dict[str, Any] = {
         "NetworkMode": "bridge",
         "IpcMode": "private",
         "PortBindings": {"8000/tcp": [{"HostIp": "", "HostPort": "9001"}]},

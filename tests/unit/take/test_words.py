@@ -259,9 +259,8 @@ def test_no_command_gives_a_traceback(line: list[str]) -> None:
 def test_what_yaml_would_take_for_something_else_stays_text(tmp_path: Path) -> None:
     """As the deployment has it, after merging: there a null would take its key away."""
     line = """--a 0o17 --b 1e5 --c '{"x": null}' --d on --e 0x1F --f ~ --g 1.10 --h '{"y": [1]}'"""
-    made = result(
-        tmp_path, f"model: a/b\nruntime: vllm\ncontainer: i\ncommand: vllm serve a/b {line}\n"
-    )
+    text = "model: a/b\nruntime: vllm\ncontainer: i\ncommand: |\n  vllm serve a/b "
+    made = result(tmp_path, f"{text}{line}\n")
     (one,) = made.cluster.deployments.values()
     assert one.profile.args == {
         "a": "0o17", "b": "1e5", "c": '{"x": null}', "d": "on", "e": "0x1F", "f": "~", "g": 1.1, "h": {"y": [1]},
