@@ -258,12 +258,12 @@ def test_no_command_gives_a_traceback(line: list[str]) -> None:
 
 def test_what_yaml_would_take_for_something_else_stays_text(tmp_path: Path) -> None:
     """As the deployment has it, after merging: there a null would take its key away."""
-    line = """--a 0o17 --b 1e5 --c '{"x": null}' --d on --e 0x1F --f ~ --g 1.10 --h '{"y": [1]}'"""
+    line = """--aa 0o17 --bb 1e5 --cc '{"x": null}' --dd on --ee 0x1F --ff ~ --gg 1.10 --hh '{"y": [1]}'"""
     text = "model: a/b\nruntime: vllm\ncontainer: i\ncommand: |\n  vllm serve a/b "
     made = result(tmp_path, f"{text}{line}\n")
     (one,) = made.cluster.deployments.values()
     assert one.profile.args == {
-        "a": "0o17", "b": "1e5", "c": '{"x": null}', "d": "on", "e": "0x1F", "f": "~", "g": 1.1, "h": {"y": [1]},
+        "aa": "0o17", "bb": "1e5", "cc": '{"x": null}', "dd": "on", "ee": "0x1F", "ff": "~", "gg": 1.1, "hh": {"y": [1]},
     }  # fmt: skip
 
 
