@@ -263,7 +263,8 @@ def test_what_yaml_would_take_for_something_else_stays_text(tmp_path: Path) -> N
     made = result(tmp_path, f"{text}{line}\n")
     (one,) = made.cluster.deployments.values()
     assert one.profile.args == {
-        "aa": "0o17", "bb": "1e5", "cc": '{"x": null}', "dd": "on", "ee": "0x1F", "ff": "~", "gg": 1.1, "hh": {"y": [1]},
+        "aa": "0o17", "bb": "1e5", "cc": '{"x": null}', "dd": "on",
+        "ee": "0x1F", "ff": "~", "gg": 1.1, "hh": {"y": [1]},
     }  # fmt: skip
 
 
