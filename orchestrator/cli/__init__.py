@@ -16,6 +16,14 @@ VERBS = {
     "completion": ("orchestrator.cli.completion:completion", "Print shell completion."),
     "down": ("orchestrator.cli.down:down", "Stop a cluster's deployments and look again."),
     "exec": ("orchestrator.cli.hosts:exec_", "Run a command on hosts."),
+    "export": (
+        "orchestrator.cli.export:export",
+        "Write the cluster for compose, systemd, Kubernetes.",
+    ),
+    "import": (
+        "orchestrator.cli.import_:import_",
+        "Take recipes, compose files, containers that run.",
+    ),
     "init": ("orchestrator.cli.init:init", "Look at hosts and cables, write an inventory."),
     "lab": ("orchestrator.cli.lab:lab", "Rehearsal hosts on this machine."),
     "logs": ("orchestrator.cli.logs:logs", "Logs of all ranks, merged."),

@@ -27,7 +27,7 @@ COLOURS = {"error": "red", "warning": "yellow"}
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def check(cluster: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Check the files offline: schema, placement, ports, sizes. Exit 2 if something is wrong."""
-    loaded, findings = _read(cluster, overrides)
+    loaded, findings = read_files(cluster, overrides)
     if as_json:
         click.echo(json.dumps(_document(loaded, findings), indent=2, ensure_ascii=False))
     else:
@@ -57,7 +57,7 @@ def schema(name: str | None, folder: Path | None) -> None:
         click.echo(str(path))
 
 
-def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Loaded | None, tuple[Any, ...]]:
+def read_files(path: Path, overrides: tuple[str, ...]) -> tuple[Loaded | None, tuple[Any, ...]]:
     """What the files say, as far as they can be read, and all that is wrong with them."""
     from orchestrator.spec.resolve import load
 
@@ -91,7 +91,7 @@ def _show(loaded: Loaded | None, findings: tuple[Finding, ...]) -> None:
     if loaded is not None:
         _show_cluster(loaded)
     for one in sorted(findings, key=lambda finding: (finding.file, finding.line)):
-        click.echo(_finding_line(one))
+        click.echo(finding_line(one))
     errors = sum(one.severity == "error" for one in findings)
     warnings = len(findings) - errors
     if errors:
@@ -138,7 +138,7 @@ def _deployment_row(one: Deployment) -> list[Cell]:
     return [one.name, one.profile.name, engine, hosts, gpus or "none", said or "-", port]
 
 
-def _finding_line(one: Finding) -> str:
+def finding_line(one: Finding) -> str:
     where = click.style(f"{one.file}:{one.line}:{one.column}: ", dim=True) if one.file else ""
     severity = click.style(one.severity, fg=COLOURS[one.severity])
     path = click.style(f"{one.path}: ", bold=True) if one.path else ""

@@ -101,7 +101,7 @@ def _write(asked: Asked) -> int:
         cabled = _renamed(_look(pool, _ports(cluster, hosts)), hosts)
     written = list(hosts.values())
     text = inventory_text(written, cabled, absolute(asked.ssh))
-    kept = _put(asked.path, text)
+    kept = put(asked.path, text)
     if asked.json:
         _print(asked, written, cabled, (), kept)
     else:
@@ -119,7 +119,7 @@ def _ports(cluster: Cluster, hosts: Mapping[str, WrittenHost]) -> Ports:
     return {name: hosts[name].found.netdevs(kinds) for name in cluster.hosts}
 
 
-def _put(path: Path, text: str) -> Path | None:
+def put(path: Path, text: str) -> Path | None:
     """Write the file; what was there is kept under a name of its own."""
     kept = None
     if path.exists():

@@ -150,6 +150,7 @@ class Container:
     started_at: str
     labels: Mapping[str, str]
     health: str = ""
+    serves: str = ""  # which model server it runs, by its words: vllm, llamacpp, sglang, ray …
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from orchestrator.facts.probe import (
     text_of,
     whole,
 )
+from orchestrator.knowledge.servers import serves
 from orchestrator.script import Result, Script, sh
 
 CLUSTER = "orch.cluster"
@@ -32,10 +33,11 @@ FORMS = {
     '"oom":{{json .State.OOMKilled}},"started":{{json .State.StartedAt}},'
     '"health":{{if .State.Health}}{{json .State.Health.Status}}{{else}}""{{end}},'
     '"restarts":{{json .RestartCount}},"policy":{{json .HostConfig.RestartPolicy}},'
-    '"labels":{{json .Config.Labels}}}',
+    '"labels":{{json .Config.Labels}},"path":{{json .Path}},"args":{{json .Args}}}',
     "podman": '{"name":{{json .Name}},"id":{{json .ID}},"image":{{json .ImageName}},'
     '"image_id":{{json .Image}},"state":{{json .State}},"restarts":{{json .RestartCount}},'
-    '"policy":{{json .HostConfig.RestartPolicy}},"labels":{{json .Config.Labels}}}',
+    '"policy":{{json .HostConfig.RestartPolicy}},"labels":{{json .Config.Labels}},'
+    '"path":{{json .Path}},"args":{{json .Args}}}',
 }
 SOME_GONE = ("end 1", "end 125")  # docker's exit code, and podman's
 VANISHED = re.compile(r"no such (container|object)", re.IGNORECASE)
@@ -136,4 +138,11 @@ def container_of(one: Mapping[str, Any]) -> Container:
         started_at=text_of(state["StartedAt"] if state is not None else one["started"]),
         labels={text_of(key): text_of(value) for key, value in (one["labels"] or {}).items()},
         health=text_of(health.get("Status", "") if isinstance(health, dict) else health or ""),
+        serves=_serves(one),
     )
+
+
+def _serves(one: Mapping[str, Any]) -> str:
+    """Which model server it runs, if any; its words may hold a key, so that they are not kept."""
+    words = [one.get("path") or "", *(one.get("args") or ())]
+    return serves([text_of(word) for word in words if word], text_of(one["image"]))

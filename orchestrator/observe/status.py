@@ -30,6 +30,7 @@ OWN_STATES: Mapping[str, State] = {
     **{"running": "running", "done": "done", "failed": "failed"},
     **{"missing": "down", "inactive": "down"},
 }
+HOLDING = frozenset({"running", "restarting", "paused"})
 
 
 @dataclass(frozen=True)
@@ -296,6 +297,8 @@ def _strangers(cluster: Cluster, at: Seen, wanted: set[tuple[str, str]]) -> Iter
             yield Stranger(at.host, f"{what}, which the files do not place here")
         elif owner is not None and owner != cluster.name and one.state == "running":
             yield Stranger(at.host, f"{one.name} of the cluster {owner}")
+        elif owner is None and one.serves and one.state in HOLDING:
+            yield Stranger(at.host, _foreign(cluster, at.host, one))
     running = {
         one.labels.get("orch.deployment")
         for one in containers.values()
@@ -304,6 +307,14 @@ def _strangers(cluster: Cluster, at: Seen, wanted: set[tuple[str, str]]) -> Iter
     yield from _ports_taken(cluster, at, running)
     if not running:
         yield from _gpus_taken(at)
+
+
+def _foreign(cluster: Cluster, host: str, one: Container) -> str:
+    """A model server that people started themselves, and what to type about it."""
+    told = f"{one.name} ({one.state}) serves with {one.serves} ({one.image}), not started by orch"
+    if one.name in cluster.takeover:
+        return f"{told}; `orch up` takes it over"
+    return f"{told}; `orch import --from-host {host} {one.name}` reads it into files"
 
 
 def _ports_taken(cluster: Cluster, at: Seen, running: set[str | None]) -> Iterator[Stranger]:

@@ -21,6 +21,8 @@ PURE = (
     "rdma",
     "knowledge",
     "flags",
+    "take",
+    "export",
 )
 OUTSIDE = frozenset(
     (
