@@ -25,6 +25,11 @@ CLUSTER = "version: 1\nname: ring\ninventory: inventory.yaml\n"
 SECONDS = 1200.0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def rails_as_they_come() -> None:
+    """The session's two machines are not needed here."""
+
+
 def test_three_in_a_ring_are_measured_and_down_leaves_nothing(tmp_path: Path) -> None:
     name, folder = f"x{os.getpid()}", tmp_path / "ring"
     with running_vms(folder, name, ("a", "b", "c"), "ring") as ring:
