@@ -24,6 +24,7 @@ from orchestrator.run.converge import Toolbox, converge, exit_code, survey, wors
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Outcome
 from orchestrator.run.observers import open_bus
+from orchestrator.run.proof import proofs
 from orchestrator.run.session import HostApplier, host_leases, host_reader
 from orchestrator.run.world import LiveWorld
 
@@ -98,6 +99,8 @@ def _driven(
         site.cluster, steps, outcome, tools, site.hosts, site.redact
     )
     outcome, found = converge(steps, decision, tools, replanned(bus))
+    for host, text in proofs(steps, outcome, world):
+        bus.note(text, host=host)
     code = exit_code(outcome)
     bus.run_done(
         code,

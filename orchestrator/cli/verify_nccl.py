@@ -127,7 +127,9 @@ def remove(site: Site, hosts: Iterable[str], run: str) -> list[str]:
     again = read(site.hosts, {(host, ours(site.cluster, host)) for host in stops})
     for host in stops:
         names = _of_run(site, again, host, run, told)
-        told += [f"{host}: the container {name} is still there: remove it by hand" for name in names]
+        told += [
+            f"{host}: the container {name} is still there: remove it by hand" for name in names
+        ]
     return told
 
 

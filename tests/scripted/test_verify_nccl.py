@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from orchestrator.cli.options import Site
 from orchestrator.cli.verify import verify
 from orchestrator.errors import Locked
+from orchestrator.run.converge import converge
 from orchestrator.run.retry import POLICIES, Policy
 from orchestrator.script import Request, Script
 from tests.scripted.faults import Fault, FaultyHosts, mutating
@@ -29,7 +30,7 @@ deployments:
   vl: {profile: p, hosts: [a, b], port: 8000, gate: {rdma: degraded-ok}}
 """
 PROFILE = "version: 1\nengine: vllm\nexecutor: ray\nmodel: /srv/m\nimage: img:1\n"
-DOCKER = f'exec {sys.executable} {Path(__file__).parent / "shims" / "containers.py"} "$@"'
+DOCKER = f'exec {sys.executable} {Path(__file__).parent / "shims" / "containers"} "$@"'
 GPU = "echo '0, GPU-7b1f2c3d-0001-0002-0003-00000000000a, 0000000F:01:00.0, 580.142, [N/A], [N/A], NVIDIA GB10'"
 FOREIGN = {"orch.cluster": "duo", "orch.deployment": "vl.nccl", "orch.spec": '{"env": {"ORCH_RUN": "x"}}'}  # fmt: skip
 
@@ -134,28 +135,24 @@ def test_an_error_of_the_run_itself_leaves_no_rank(
     duo: Duo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lease is taken away in the middle: converge raises."""
-    from orchestrator.cli import drive
-
-    real = drive.converge
 
     def fenced(*words: Any) -> Any:
-        real(*words)
+        converge(*words)
         raise Locked("b is locked by eve", host="b")
 
-    monkeypatch.setattr(drive, "converge", fenced)
+    monkeypatch.setattr("orchestrator.cli.drive.converge", fenced)
     assert run(monkeypatch, Interrupting(duo.hosts)).exit_code == 5
     assert started(duo) == {"a", "b"}
     assert duo.left() == []
 
 
 def test_another_runs_ranks_stay(duo: Duo, monkeypatch: pytest.MonkeyPatch) -> None:
-    from orchestrator.cli import drive
 
     def locked(*words: Any) -> Any:
         raise Locked("a is locked by eve", host="a")
 
     duo.another_runs("a", "orch-duo-vl-nccl-all-gather-0")
-    monkeypatch.setattr(drive, "converge", locked)
+    monkeypatch.setattr("orchestrator.cli.drive.converge", locked)
     assert run(monkeypatch, duo.hosts).exit_code == 5
     assert duo.left() == ["orch-duo-vl-nccl-all-gather-0"]
 
