@@ -169,6 +169,6 @@ def test_a_gang_that_does_not_run_or_answer_is_not_known(
     serving.device({"port_xmit_data": 10**8}, "counters")
     (serving.trees / "silent").touch()
     done = live(serving, monkeypatch)
-    assert "not known: vl gave no answer" in done.output and done.exit_code == 1
+    assert "not known: a: vl gave no answer: exit code 1" in done.output and done.exit_code == 1
     (tmp_path / "b" / "state" / "containers" / "orch-duo-vl-1").unlink()
-    assert "not known: vl does not run on b" in live(serving, monkeypatch).output
+    assert "not known: b: vl does not run on b" in live(serving, monkeypatch).output
