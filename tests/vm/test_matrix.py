@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 
@@ -52,28 +51,29 @@ def the_matrix_is_filled_both_ways(ring: Vms, folder: Path) -> None:
     folder.mkdir()
     site = Site(ring, folder, name="ring")
     site.write("cluster.yaml", CLUSTER)
-    quick = ("--quick", "--duration", "1s", "--size", "16KiB", "--qps", "1")
+    quick = ("--quick", "--size", "4KiB", "--qps", "1")
     shown = site.orch("verify-rdma", *quick, rc=None, timeout=SECONDS).stdout
+    if "?" in "".join(cells(shown).values()):  # a machine that is too busy to answer is asked again
+        shown = site.orch("verify-rdma", *quick, rc=None, timeout=SECONDS).stdout
     assert "TCP" not in shown
-    for pair, cell in cells(shown):
-        assert cell[:1].isdigit() and float(cell.rstrip("Fdu")) > 0, (pair, shown)
+    for pair, cell in cells(shown).items():
+        assert cell[0].isdigit() and float(cell.rstrip("Fdu")) > 0, (pair, shown)
     past = json.loads(site.orch("verify-rdma", "--history", "--json").stdout)["links"]
     assert len(past) == 3
-    assert all(each[0]["gbps"] > 0 for each in past.values()), past
-    (journal,) = (site.folder / "state" / "orch" / "runs").glob("*.jsonl")
+    assert all(each[-1]["gbps"] > 0 for each in past.values()), past
+    journal = max((site.folder / "state" / "orch" / "runs").glob("*.jsonl"))
     busy = pairs_in_order(journal)
     assert len(busy) == 3  # a triangle has three rounds of one pair each
     assert len(set(busy)) == 3
 
 
-def cells(shown: str) -> Iterator[tuple[tuple[str, str], str]]:
+def cells(shown: str) -> dict[tuple[str, str], str]:
     """(from, to) → what the host-by-host matrix says."""
     _, _, text = shown.partition("FROM \\ TO")
     head, *rows = [line.split() for line in text.splitlines()[:4]]
     assert head == ["a", "b", "c"], shown
     table = {(row[0], to): cell for row in rows for to, cell in zip(head, row[1:], strict=True)}
-    for pair in permutations(head, 2):
-        yield pair, table[pair]
+    return {pair: table[pair] for pair in permutations(head, 2)}
 
 
 def pairs_in_order(journal: Path) -> list[str]:
