@@ -98,7 +98,7 @@ def test_a_ring_is_found_from_what_lldpd_really_said() -> None:
         ("a.p0", "b.p1"), ("b.p0", "c.p1"), ("a.p1", "c.p0"),
     }  # fmt: skip
     assert all(one.is_cable for one in told.plugged)
-    assert told.silent == told.blind == ()
+    assert (told.silent, told.blind) == ((), ())
 
 
 @pytest.mark.parametrize("way", ["frames", "neighbours"])
