@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, redirect_stdout
+from contextlib import closing, redirect_stdout, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -52,7 +52,8 @@ def _in_a_lab(sizes: Sequence[int]) -> dict[str, Any]:
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             return {"missing": f"{name_of(error.cmd)}: {said_of(error)}"}
         finally:
-            orch("lab", "down", "--name", LAB)
+            with suppress(subprocess.CalledProcessError):  # it may never have come up
+                orch("lab", "down", "--name", LAB)
 
 
 def _measure(work: Path, sizes: Sequence[int]) -> dict[str, Any]:
