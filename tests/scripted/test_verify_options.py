@@ -15,9 +15,9 @@ from orchestrator.network.topology import plan_fabric
 from orchestrator.rdma.trials import FULL
 from orchestrator.steps.measure import Wanted, measure_steps
 from orchestrator.steps.trial import Serve
-from tests.scripted.test_verify import SERVER, Fabric, quickly, run
+from tests.scripted.test_verify import SERVER, Fabric, files, run
 
-__all__ = ["quickly"]  # the fixture
+__all__ = ["files"]  # the fixture
 NOTED = f'echo "$*" >>"$SHARED/argv"\n{SERVER}'
 RING = """
 version: 1
@@ -43,7 +43,7 @@ def words_of_client(folder: Path) -> list[str]:
     return first.split()
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("files")
 def test_duration_size_and_qps_reach_the_tool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,7 +59,7 @@ def test_duration_size_and_qps_reach_the_tool(
     assert {one["load"] for one in link["lanes"]} == {"alone"}
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("files")
 def test_a_soak_is_one_test_for_so_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fabric = Fabric(tmp_path, NOTED)
     run(monkeypatch, fabric.hosts, "--json", "--soak", "1m")
