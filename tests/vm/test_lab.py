@@ -34,7 +34,7 @@ from orchestrator.lab.up import Wish, bring_up
 from orchestrator.lab.vm import processes
 from orchestrator.lab.vm.qmp import checked
 from orchestrator.lab.vm.up import VMS
-from orchestrator.network.topology import plan_fabric
+from orchestrator.network.topology import Member, plan_fabric
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load_cluster, load_inventory
 from tests.lab.conftest import RAILS, SET_UP_SECONDS, Vms, running_vms
@@ -325,13 +325,18 @@ def test_steps_set_the_kernel_which_a_container_does_not_let_them(
     assert vms.inside("spark-1", seen).strip() == wanted[stage]
 
 
-def speak_over_every_link(lab: Vms) -> None:
-    """Addresses as orch plans them at every end of every cable half, and a jumbo ping from each to the next."""
+def address_every_end(lab: Vms) -> list[tuple[Member, ...]]:
+    """Addresses as orch plans them at every end of every cable half, without netplan; the ends by wire."""
     wires = [segment.members for segment in plan_fabric(load_inventory(lab.inventory)).segments]
     for one in (end for ends in wires for end in ends):
         up = f"ip link set {one.netdev} mtu 9000 up; ip addr add {one.interface} dev {one.netdev}"
         lab.inside(one.host, up)
-    for ends in wires:
+    return wires
+
+
+def speak_over_every_link(lab: Vms) -> None:
+    """A jumbo ping from each end of each wire to the next."""
+    for ends in address_every_end(lab):
         for one, other in zip(ends, (*ends[1:], ends[0]), strict=True):
             assert other.interface is not None
             lab.inside(one.host, f"ping -c1 -w20 -M do -s 8900 {other.interface.ip}")

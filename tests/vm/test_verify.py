@@ -13,6 +13,7 @@ import pytest
 
 from tests.lab.conftest import RAILS, Vms
 from tests.lab.site import Site
+from tests.vm.test_lab import address_every_end
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
 
@@ -26,10 +27,10 @@ SECONDS = 900.0
 
 @pytest.fixture(scope="module")
 def site(vms: Vms, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """The machines with their network as the inventory wants it."""
+    """The machines with the addresses that the inventory wants; netplan takes a minute a machine here."""
     made = Site(vms, tmp_path_factory.mktemp("verbs"), name="verbs")
     made.write("cluster.yaml", CLUSTER)
-    made.orch("run", "network", timeout=SECONDS)
+    address_every_end(vms)
     return made
 
 
