@@ -51,7 +51,7 @@ def the_matrix_is_filled_both_ways(ring: Vms, folder: Path) -> None:
     folder.mkdir()
     site = Site(ring, folder, name="ring")
     site.write("cluster.yaml", CLUSTER)
-    quick = ("--quick", "--size", "4KiB", "--qps", "1")
+    quick = ("--quick", "--size", "16KiB", "--qps", "1")
     shown = site.orch("verify-rdma", *quick, rc=None, timeout=SECONDS).stdout
     if "?" in "".join(cells(shown).values()):  # a machine that is too busy to answer is asked again
         shown = site.orch("verify-rdma", *quick, rc=None, timeout=SECONDS).stdout
