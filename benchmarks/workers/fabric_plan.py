@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.workers.big_plan import Hosts, OneMachine, timed
+from benchmarks.workers.big_plan import OneMachine, timed
 from orchestrator.cli import collect_rarely
 from orchestrator.cli.measured import PLAYBOOK, STAGES
 from orchestrator.cli.playbooks import cluster_playbook, with_options
@@ -28,7 +28,7 @@ from orchestrator.run.world import LiveWorld
 from orchestrator.script import Command, Result
 from orchestrator.spec.resolve import load_inventory
 from orchestrator.steps.trial import Serve
-from tests.scripted.hosts import ReplyHost
+from tests.scripted.hosts import ReplyHost, TimelyHosts
 
 NETDEV = "ens1f0np0"
 KIND = f"""\
@@ -87,7 +87,7 @@ def plan(folder: Path, hosts: int) -> dict[str, float]:
     with timed(found, "build"):
         book = with_options(cluster_playbook(cluster, PLAYBOOK), dict.fromkeys(STAGES, options))
         steps = build(cluster, book)
-    scripted = Hosts(
+    scripted = TimelyHosts(
         {name: ReplyHost(Machine(folder / "machine")) for name in list(cluster.hosts)[:1]}
     )
     machine = next(iter(scripted.hosts.values()))

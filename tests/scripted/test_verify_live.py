@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from orchestrator.cli.options import Site
 from orchestrator.cli.verify import verify
 from orchestrator.script import Script
-from tests.scripted.hosts import ScriptedHosts, ShellHost
+from tests.scripted.hosts import ShellHost, TimelyHosts
 from tests.scripted.test_verify import INVENTORY
 from tests.scripted.test_verify_nccl import CLUSTER, PROFILE
 from tests.unit.facts.trees import MLX5_COUNTERS, RXE_COUNTERS, write
@@ -51,7 +51,7 @@ class Serving:
         env = {"TREES": str(self.trees), "MOVING": str(self.moving)}
         docker = f'exec {sys.executable} {DOCKER} "$@"'
         fakes = {"docker": docker, "python3": ASK.format(sys.executable)}
-        self.hosts = ScriptedHosts(
+        self.hosts = TimelyHosts(
             {name: TreeHost(folder / name, fakes, env=env) for name in ("a", "b")}
         )
         self.moving.mkdir(parents=True)

@@ -19,7 +19,7 @@ from orchestrator.run.converge import converge
 from orchestrator.run.retry import POLICIES, Policy
 from orchestrator.script import Request, Script
 from tests.scripted.faults import Fault, FaultyHosts, mutating
-from tests.scripted.hosts import ScriptedHosts, ShellHost
+from tests.scripted.hosts import ShellHost, TimelyHosts
 from tests.scripted.test_verify import INVENTORY, IP, LINK
 
 CLUSTER = """
@@ -41,7 +41,7 @@ class Duo:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         fakes = {"ip": IP, "ss": "true", "docker": DOCKER, "nvidia-smi": GPU}
-        self.hosts = ScriptedHosts({name: ShellHost(folder / name, fakes) for name in ("a", "b")})
+        self.hosts = TimelyHosts({name: ShellHost(folder / name, fakes) for name in ("a", "b")})
         for name, address in (("a", "10.9.0.10"), ("b", "10.9.0.11")):
             info = [{"local": address, "prefixlen": 24}]
             state = folder / name / "state"
