@@ -151,11 +151,10 @@ def asked(process: subprocess.Popen[str]) -> None:
 
 def test_a_client_that_is_cut_off_leaves_no_server_and_the_next_run_measures(site: Site) -> None:
     """The next one through a firewall on the test's TCP port, which is no hindrance to rdma_cm."""
-    with site.running("verify-rdma", "--soak", "30s") as process:
+    with site.running("verify-rdma", "--soak", "10s") as process:
         asked(process)
         until(lambda: "ib_write_bw" in site.lab.inside("spark-1", "pgrep -a ib_write || true"))
-        process.kill()
-    site.lab.inside("spark-1", "pkill -9 ib_write_bw")
+        process.kill()  # its jobs go on: the test ends by itself, and so do both tools
     until(lambda: servers(site) == "")
     drops = "add rule inet t i tcp dport 18515 drop"
     chain = "add chain inet t i { type filter hook input priority 0; }"
