@@ -22,9 +22,10 @@ def markdown(found: Mapping[str, Any]) -> str:
         parts += [_nothing(found["nothing"]), _goals(found["nothing"])]
         parts += [_round_trips(found["nothing"])]
     rows = [*_help_rows(found.get("speed", {})), *_plan_rows(found.get("speed", {}))]
-    rows += _up_rows(found.get("up", {}))
+    rows += [*_up_rows(found.get("up", {})), *_fabric_plan_rows(found.get("fabric", {}))]
     if rows:
         parts.append(_table(("what", "measured", "compared with", "ratio or goal"), rows))
+    parts.append(_fabric(found.get("fabric", {}).get("pairs", {})))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -184,6 +185,37 @@ def _up_rows(up: Mapping[str, Any]) -> Iterator[list[str]]:
             f"{100 * (ours / hand - 1):+.1f} %; goal: under +5 %",
         ]
         yield ["`orch up` again, nothing to do", f"{again:.1f} s", "", ""]
+
+
+# --- the fabric ---------------------------------------------------------------------------------
+
+
+def _fabric(pairs: Mapping[str, Any]) -> str:
+    """All pairs in rounds against one by one; the ratio that there could be at most is pairs to rounds."""
+    if "missing" in pairs:
+        return f"All pairs of lab hosts: not measured, {_one_line(pairs['missing'])}."
+    rows = []
+    for one in pairs.get("rows", ()):
+        rounds, alone = one["in rounds"], one["one by one"]
+        most = one["pairs"] / (one["hosts"] - 1)
+        cells = (one["hosts"], one["pairs"], one["hosts"] - 1, f"{rounds:.1f}", f"{alone:.1f}")
+        rows.append([*map(str, cells), f"{alone / rounds:.1f}", f"{most:.1f}"])
+    head = ("hosts", "pairs", "rounds", "in rounds, s", "one by one, s", "times as fast", "at most")
+    return _table(head, rows) if rows else ""
+
+
+def _fabric_plan_rows(fabric: Mapping[str, Any]) -> Iterator[list[str]]:
+    plan = fabric.get("plan", {})
+    if "missing" in plan:
+        yield ["all-pairs plan", f"failed: {_one_line(plan['missing'])}", "", ""]
+    elif plan:
+        parts = ", ".join(f"{name} {plan[name]:.1f}" for name in ("load", "build", "survey"))
+        yield [
+            f"plan of all pairs, {plan['hosts']} hosts on a switch",
+            f"{plan['total']:.1f} s ({parts}), {plan['cpu']:.1f} s of CPU, {plan['peak_mib']:.0f} MiB",
+            f"{plan['pairs']} pairs, {plan['steps']} steps, {plan['scripts_a_host']:.0f} script a host",
+            f"{plan['rounds']} rounds; goal: {plan['hosts'] - 1}",
+        ]
 
 
 def _span(values: Sequence[float]) -> str:

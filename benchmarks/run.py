@@ -19,7 +19,7 @@ from benchmarks import machine, namespace, peers, report, start_up
 from benchmarks.nothing_to_do import ROUNDS, Round
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("nothing", "speed", "up")
+PARTS = ("nothing", "speed", "up", "fabric")
 
 
 def main() -> int:
@@ -35,6 +35,10 @@ def main() -> int:
         from benchmarks import up_overhead
 
         found["up"] = up_overhead.measure()
+    if "fabric" in options.parts:
+        from benchmarks import fabric
+
+        found["fabric"] = fabric.measure(options.fabric_hosts)
     if options.raw:
         options.raw.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     table = report.markdown(found)
@@ -56,7 +60,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=_rounds, default=ROUNDS, help="HOSTSxRUNS,…, e.g. 10x3,100x1 (h: heavy rc)"
     )
+    parser.add_argument(
+        "--fabric-hosts",
+        type=_numbers,
+        default=(2, 4, 8, 16),
+        help="lab hosts of `fabric`: 2,4,8,16",
+    )
     return parser.parse_args()
+
+
+def _numbers(text: str) -> Sequence[int]:
+    return [int(one) for one in text.split(",")]
 
 
 def _rounds(text: str) -> Sequence[Round]:

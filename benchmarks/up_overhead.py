@@ -30,25 +30,25 @@ def measure() -> dict[str, Any]:
         try:
             return _measure(work)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            return {"missing": f"{_name(error.cmd)}: {_said(error)}"}
+            return {"missing": f"{name_of(error.cmd)}: {said_of(error)}"}
         finally:
-            _orch("lab", "down", "--name", LAB)
+            orch("lab", "down", "--name", LAB)
 
 
 def _measure(work: Path) -> dict[str, Any]:
-    _orch("lab", "up", "--hosts", "2", "--topology", "pair", "--name", LAB, "--dir", str(work))
+    orch("lab", "up", "--hosts", "2", "--topology", "pair", "--name", LAB, "--dir", str(work))
     cluster_file = work / "cluster.yaml"
     shutil.copy(ROOT / "examples" / "lab" / "cluster.yaml", cluster_file)
-    first = _timed(lambda: _orch("up", str(cluster_file)))
-    _orch("down", str(cluster_file))
+    first = _timed(lambda: orch("up", str(cluster_file)))
+    orch("down", str(cluster_file))
     by_hand = Hand(work, cluster_file)
     found: dict[str, list[float]] = {"orch up": [], "by hand": [], "orch up again": []}
     for _ in range(RUNS):
         found["by hand"].append(_timed(by_hand.up))
         by_hand.down()
-        found["orch up"].append(_timed(lambda: _orch("up", str(cluster_file))))
-        found["orch up again"].append(_timed(lambda: _orch("up", str(cluster_file))))
-        _orch("down", str(cluster_file))
+        found["orch up"].append(_timed(lambda: orch("up", str(cluster_file))))
+        found["orch up again"].append(_timed(lambda: orch("up", str(cluster_file))))
+        orch("down", str(cluster_file))
     return {"first orch up": first, "runs": found}
 
 
@@ -90,7 +90,7 @@ def _address(member: Member) -> str:
     return str(member.interface.ip)
 
 
-def _orch(*arguments: str) -> str:
+def orch(*arguments: str) -> str:
     command = [sys.executable, "-m", "orchestrator.cli", *arguments]
     return _checked(command, {**os.environ, "PYTHONPATH": str(ROOT)})
 
@@ -109,10 +109,10 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _name(command: object) -> str:
+def name_of(command: object) -> str:
     return " ".join(command[-4:]) if isinstance(command, list) else str(command)
 
 
-def _said(error: subprocess.CalledProcessError | subprocess.TimeoutExpired) -> str:
+def said_of(error: subprocess.CalledProcessError | subprocess.TimeoutExpired) -> str:
     text = error.stderr or error.stdout or b""
     return (text if isinstance(text, str) else text.decode(errors="replace")).strip()[-500:]

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from orchestrator.run.session import host_reader
 from orchestrator.run.world import LiveWorld
 from orchestrator.script import Command, Result, Script, Sh
 from orchestrator.spec.resolve import load_cluster
-from tests.scripted.hosts import ReplyHost, ScriptedHosts, ShellHost
+from tests.scripted.hosts import ReplyHost, ScriptedHosts, ShellHost, TimelyHosts
 
 FAKES = {
     "docker": """\
@@ -115,15 +115,6 @@ class OneMachine:
         return self._hosts.run("one", Script({"it": command}))["it"]
 
 
-class Hosts(ScriptedHosts):
-    """As the real ones do, each result tells when it was asked for: a busy machine is no wrong clock."""
-
-    def run(self, host: str, script: Script) -> Mapping[str, Result]:
-        sent = time.time()
-        results = super().run(host, script)
-        return {name: replace(one, sent_epoch_s=sent) for name, one in results.items()}
-
-
 @contextmanager
 def timed(found: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
@@ -140,7 +131,7 @@ def plan(folder: Path, machine: OneMachine, hosts: int, deployments: int) -> dic
         cluster = load_cluster(path)
     with timed(found, "build"):
         steps = build(cluster, cluster_playbook(cluster, "up"))
-    scripted = Hosts({name: ReplyHost(machine) for name in cluster.hosts})
+    scripted = TimelyHosts({name: ReplyHost(machine) for name in cluster.hosts})
     with timed(found, "survey"):
         decision = survey(steps, LiveWorld(cluster.hosts, host_reader(scripted)))
     with timed(found, "show"):

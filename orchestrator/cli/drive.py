@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -21,7 +22,9 @@ from orchestrator.plan.show import counts, lines
 from orchestrator.run.aftermath import clean_up, served, still_up
 from orchestrator.run.converge import Toolbox, converge, exit_code, survey, worst
 from orchestrator.run.events import Bus
+from orchestrator.run.executor import Outcome
 from orchestrator.run.observers import open_bus
+from orchestrator.run.proof import proofs
 from orchestrator.run.session import HostApplier, host_leases, host_reader
 from orchestrator.run.world import LiveWorld
 
@@ -81,9 +84,7 @@ def _driven(
     cancel: threading.Event,
     dry_run: bool,
 ) -> int:
-    world = LiveWorld(site.cluster.hosts, host_reader(site.hosts))
-    decision = survey(steps, world)
-    bus.planned(decision.plan, decision.problems)
+    world, decision = surveyed(site, steps, bus)
     if dry_run:
         if not site.json:
             show(decision, site.verbose)
@@ -97,9 +98,9 @@ def _driven(
     tools.aftermath = lambda outcome, tools: clean_up(
         site.cluster, steps, outcome, tools, site.hosts, site.redact
     )
-    outcome, found = converge(
-        steps, decision, tools, lambda again: bus.planned(again.plan, again.problems)
-    )
+    outcome, found = converge(steps, decision, tools, replanned(bus))
+    for host, text in proofs(steps, outcome, world):
+        bus.note(text, host=host)
     code = exit_code(outcome)
     bus.run_done(
         code,
@@ -110,6 +111,36 @@ def _driven(
         then=_then(playbook, code),
     )
     return code
+
+
+def surveyed(site: Site, steps: Mapping[str, Step], bus: Bus) -> tuple[LiveWorld, Decision]:
+    """What the hosts say, and the plan that follows, told."""
+    world = LiveWorld(site.cluster.hosts, host_reader(site.hosts))
+    decision = survey(steps, world)
+    bus.planned(decision.plan, decision.problems)
+    return world, decision
+
+
+def replanned(bus: Bus) -> Callable[[Decision], None]:
+    """A plan that has changed under the lease is told again."""
+    return lambda again: bus.planned(again.plan, again.problems)
+
+
+def carried_out(
+    site: Site, steps: Mapping[str, Step], bus: Bus, cancel: threading.Event
+) -> tuple[LiveWorld, Outcome]:
+    """Steps from first read to last outcome, for a verb that makes a document of what they left."""
+    world, decision = surveyed(site, steps, bus)
+    outcome, _ = converge(steps, decision, toolbox(site, world, bus, cancel), replanned(bus))
+    return world, outcome
+
+
+@contextmanager
+def told_beside(site: Site) -> Iterator[tuple[Bus, threading.Event]]:
+    """A run whose verb prints a document: with --json that has stdout, and the run is told on stderr."""
+    stream = sys.stderr if site.json else sys.stdout
+    with open_bus(redact=site.redact, stream=stream) as bus, interruptible() as cancel:
+        yield bus, cancel
 
 
 def toolbox(site: Site, world: LiveWorld, bus: Bus, cancel: threading.Event) -> Toolbox:

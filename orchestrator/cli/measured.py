@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.cli.drive import interruptible, toolbox
+from orchestrator.cli.drive import carried_out, told_beside
 from orchestrator.cli.options import Site
 from orchestrator.cli.playbooks import cluster_playbook, with_options
 from orchestrator.contracts import Step
@@ -16,13 +15,10 @@ from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.build import build
 from orchestrator.rdma.answers import FabricVerdict
 from orchestrator.rdma.words import headline
-from orchestrator.run.converge import converge, survey, worst
+from orchestrator.run.converge import worst
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Outcome
 from orchestrator.run.fabric import Fabrics
-from orchestrator.run.observers import open_bus
-from orchestrator.run.session import host_reader
-from orchestrator.run.world import LiveWorld
 from orchestrator.steps.measure import Wanted
 
 PLAYBOOK = "verify-rdma"
@@ -31,8 +27,7 @@ STAGES = ("fabric-tools", "measure")
 
 def measured(site: Site, options: Mapping[str, Any]) -> tuple[FabricVerdict | None, int]:
     """The verdict and the exit code; no verdict where nothing could be begun. With --json the run is told on stderr."""
-    stream = sys.stderr if site.json else sys.stdout
-    with open_bus(redact=site.redact, stream=stream) as bus, interruptible() as cancel:
+    with told_beside(site) as (bus, cancel):
         options = {**options, "run": bus.run}
         wanted = Wanted.of(options)
         book = cluster_playbook(site.cluster, PLAYBOOK)
@@ -55,13 +50,7 @@ def _hosts(site: Site, wanted: Wanted) -> frozenset[str]:
 def _measured(
     site: Site, wanted: Wanted, steps: Mapping[str, Step], bus: Bus, cancel: threading.Event
 ) -> tuple[FabricVerdict, int]:
-    world = LiveWorld(site.cluster.hosts, host_reader(site.hosts))
-    decision = survey(steps, world)
-    bus.planned(decision.plan, decision.problems)
-    tools = toolbox(site, world, bus, cancel)
-    outcome, _ = converge(
-        steps, decision, tools, lambda again: bus.planned(again.plan, again.problems)
-    )
+    world, outcome = carried_out(site, steps, bus, cancel)
     verdict = Fabrics(site.cluster, wanted, world).verdict(_notes(outcome))
     code = exit_code(verdict, outcome)
     bus.run_done(code, text=headline(verdict), then=["orch verify-rdma --history"] if code else [])

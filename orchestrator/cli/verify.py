@@ -37,7 +37,9 @@ MOST_BYTES = 2**30  # of one message: perftest registers two buffers of it for e
     "--qps", type=click.IntRange(1, 1024), help="Queue pairs; streams where TCP is measured."
 )
 @click.option(
-    "--quick", is_flag=True, help="One pass of two seconds: each half, then all halves at once."
+    "--quick",
+    is_flag=True,
+    help="One pass: all halves of a link at once, two seconds there and two back.",
 )
 @click.option("--soak", metavar="1h", help="All halves at once for so long.")
 @click.option(

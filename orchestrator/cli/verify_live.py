@@ -11,6 +11,7 @@ import click
 from orchestrator.cli.options import Site
 from orchestrator.errors import Failed, FilesWrong, OrchError, Unreachable
 from orchestrator.facts.answers import Container
+from orchestrator.facts.probe import said
 from orchestrator.facts.rdma_counters import ReadRdmaCounters
 from orchestrator.hosts.reader import read
 from orchestrator.rdma.live import Counters, Live, Port, devices_of, environment_of, judged, through
@@ -60,8 +61,8 @@ def looked(site: Site, deployment: Deployment) -> Live:
         deployment.head, request(site.cluster, deployment, ranks[deployment.head].name)
     )
     if asked["ask"].rc != 0:
-        said = asked["ask"].err.decode(errors="replace").strip()[-300:]
-        raise Failed(f"{deployment.name} gave no answer: {said}", host=deployment.head)
+        why = said(asked["ask"])
+        raise Failed(f"{deployment.name} gave no answer: {why}", host=deployment.head)
     after = counters(site, ports)
     each = tuple(
         through(host, port, before[host], after[host]) for host in ports for port in ports[host]

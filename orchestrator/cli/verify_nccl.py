@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import json
-import sys
+import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import click
 
-from orchestrator.cli.drive import interruptible, toolbox
+from orchestrator.cli.drive import carried_out, told_beside
 from orchestrator.cli.options import Site
 from orchestrator.cli.playbooks import cluster_playbook, with_options
+from orchestrator.contracts import Step
 from orchestrator.errors import FilesWrong, OrchError
 from orchestrator.facts.rank_log import RankLog
 from orchestrator.hosts.pool import run_all
+from orchestrator.hosts.reader import Reading, read
 from orchestrator.plan.build import build
 from orchestrator.rdma.answers import Said
+from orchestrator.rdma.live import environment_of
 from orchestrator.rdma.nccl import Busbw, measured
-from orchestrator.run.converge import converge, exit_code, survey
-from orchestrator.run.observers import open_bus
-from orchestrator.run.session import host_reader
+from orchestrator.run.converge import exit_code
+from orchestrator.run.events import Bus
+from orchestrator.run.executor import Outcome
 from orchestrator.run.world import LiveWorld
 from orchestrator.runtimes import runtime
 from orchestrator.script import Command, Script
 from orchestrator.spec.models import Deployment
 from orchestrator.steps.gang import log_read, ours
-from orchestrator.steps.nccl import COLLECTIVES, LINES, nccl_name
+from orchestrator.steps.nccl import COLLECTIVES, LINES, NcclStart, nccl_name
 
 VERSION = 1  # of the JSON form, docs/json.md
 PLAYBOOK = "verify-nccl"
@@ -42,29 +46,48 @@ def nccl(site: Site) -> int:
             "no deployment spans several hosts",
             hint="--nccl runs in the image of a deployment of cluster.yaml, on its hosts",
         )
-    stream = sys.stderr if site.json else sys.stdout
-    with open_bus(redact=site.redact, stream=stream) as bus, interruptible() as cancel:
-        options = {"run": bus.run, "hosts": site.only}
-        book = with_options(cluster_playbook(site.cluster, PLAYBOOK), {"nccl": options})
-        steps = build(site.cluster, book, site.only)
-        bus.run_started("verify-rdma --nccl", site.cluster.name, files=site.cluster.sources)
-        world = LiveWorld(site.cluster.hosts, host_reader(site.hosts))
-        try:
-            decision = survey(steps, world)
-            bus.planned(decision.plan, decision.problems)
-            tools = toolbox(site, world, bus, cancel)
-            outcome, _ = converge(steps, decision, tools, lambda again: None)
-        except OrchError as error:
-            bus.run_done(error.exit_code, text=str(error), hint=error.hint)
-            return error.exit_code
-        code = exit_code(outcome)
-        found = {one.name: _collected(world, site, one) for one in spread} if not code else {}
-        remove(site, spread)
-        passed = all(one.reason is None for each in found.values() for one in each)
-        code = code or int(not passed)
-        bus.run_done(code)
+    with told_beside(site) as (bus, cancel):
+        code, found = _ran(site, spread, bus, cancel)
     _show(site, found, code)
     return code
+
+
+def _ran(
+    site: Site, spread: list[Deployment], bus: Bus, cancel: threading.Event
+) -> tuple[int, dict[str, list[Busbw]]]:
+    """Both collectives of each, and nothing of them left behind, however it ended."""
+    options = {"run": bus.run, "hosts": site.only}
+    book = with_options(cluster_playbook(site.cluster, PLAYBOOK), {"nccl": options})
+    steps = build(site.cluster, book, site.only)
+    bus.run_started("verify-rdma --nccl", site.cluster.name, files=site.cluster.sources)
+    hosts = {host for one in spread for host in one.hosts}
+    found: dict[str, list[Busbw]] = {}
+    text, hint = "", ""
+    try:
+        world, outcome = carried_out(site, steps, bus, cancel)
+        hosts = begun(steps, outcome)
+        code = exit_code(outcome)
+        if not code:
+            found = {one.name: _collected(world, site, one) for one in spread}
+            code = int(any(one.reason is not None for each in found.values() for one in each))
+    except OrchError as error:
+        code, text, hint = error.exit_code, str(error), error.hint or ""
+    finally:
+        left = remove(site, hosts, bus.run)
+    for note in left:
+        bus.note(note, severity="warning")
+    code = code or int(bool(left))
+    bus.run_done(code, text=text, hint=hint)
+    return code, found
+
+
+def begun(steps: Mapping[str, Step], outcome: Outcome) -> set[str]:
+    """Hosts on which a container may have been started."""
+    return {
+        step.host
+        for one, step in steps.items()
+        if isinstance(step, NcclStart) and outcome.states.get(one) in ("changed", "failed")
+    }
 
 
 def _collected(world: LiveWorld, site: Site, deployment: Deployment) -> list[Busbw]:
@@ -86,17 +109,45 @@ def _collected(world: LiveWorld, site: Site, deployment: Deployment) -> list[Bus
     return found
 
 
-def remove(site: Site, spread: list[Deployment]) -> None:
-    """The containers of the test go, whatever came of them."""
-    scripts: dict[str, dict[str, Command]] = {}
-    for one in spread:
-        for collective in COLLECTIVES:
-            for index, host in enumerate(one.hosts):
-                name = nccl_name(site.cluster.name, one.name, collective, index)
-                kind = runtime(site.cluster.hosts[host].runtime)
-                for label, command in kind.stop(name, 1).commands.items():
-                    scripts.setdefault(host, {})[f"{name}/{label}"] = command
-    run_all(site.hosts, {host: Script(each, mutates=True) for host, each in scripts.items()})
+def remove(site: Site, hosts: Iterable[str], run: str) -> list[str]:
+    """This run's containers go, and no other's; told is what could not be seen to be gone."""
+    chosen = sorted(hosts)
+    told: list[str] = []
+    reading = read(site.hosts, {(host, ours(site.cluster, host)) for host in chosen})
+    stops = {}
+    for host in chosen:
+        kind = runtime(site.cluster.hosts[host].runtime)
+        commands: dict[str, Command] = {}
+        for name in _of_run(site, reading, host, run, told):
+            commands |= {
+                f"{name}/{label}": each for label, each in kind.stop(name, 1).commands.items()
+            }
+        if commands:
+            stops[host] = Script(commands, mutates=True)
+    run_all(site.hosts, stops)
+    again = read(site.hosts, {(host, ours(site.cluster, host)) for host in stops})
+    for host in stops:
+        names = _of_run(site, again, host, run, told)
+        told += [
+            f"{host}: the container {name} is still there: remove it by hand" for name in names
+        ]
+    return told
+
+
+def _of_run(site: Site, reading: Reading, host: str, run: str, told: list[str]) -> list[str]:
+    """Names of the run's containers on a host; that it could not be asked is told."""
+    try:
+        if host in reading.errors:
+            raise reading.errors[host]
+        found = reading[host].get(ours(site.cluster, host))
+    except OrchError as error:
+        told.append(f"{host}: whether containers of the test are left is not known: {error}")
+        return []
+    return [
+        one.name
+        for one in found
+        if environment_of(one.labels.get("orch.spec")).get("ORCH_RUN") == run
+    ]
 
 
 def _show(site: Site, found: dict[str, list[Busbw]], code: int) -> None:

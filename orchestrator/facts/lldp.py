@@ -10,7 +10,7 @@ from orchestrator.facts.answers import LldpNeighbour
 from orchestrator.facts.probe import json_of, listed, mapping, probe, reading, script, sections
 from orchestrator.script import Result, Script, sh
 
-# lldpcli's socket is root's; networkctl has JSON since systemd 257 and fails before.
+# lldpcli's socket is root's; networkctl has JSON since systemd 257, and before shows a table whatever it is asked.
 BODY = sh(
     """echo @lldpcli
 if command -v lldpcli >/dev/null; then
@@ -22,6 +22,8 @@ if command -v networkctl >/dev/null; then networkctl lldp --json=short 2>/dev/nu
 echo
 echo end"""
 )
+
+TABLE = "LINK "  # the head of networkctl's table for people
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class ReadLldp:
             if said:
                 return tuple(lldpd_neighbours(mapping(json_of(said))))
             said = "\n".join(networkd).strip()
-            if said:
+            if said and not said.startswith(TABLE):
                 return tuple(networkd_neighbours(mapping(json_of(said))))
             return None
 

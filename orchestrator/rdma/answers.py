@@ -60,6 +60,7 @@ class Effort:
     seconds: int = 5  # of one bandwidth test
     bytes: int = 65_536  # message size
     qps: int = 4  # queue pairs (streams for TCP)
+    alone: bool = True  # each half by itself, too
     both_ways: bool = True
     together: bool = True
     latency: bool = True

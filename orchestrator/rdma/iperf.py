@@ -23,6 +23,8 @@ TOLERANCE = 0.02  # rate against bytes and seconds of the same line
 
 Json = Mapping[str, Any]
 
+MOST_BLOCK = 2**20  # iperf3 refuses more: "block size too large (maximum = 1048576 bytes)"
+
 
 def server(test: Test) -> tuple[str, ...]:
     """What the server of the lane runs; it serves one client and ends."""
@@ -36,7 +38,8 @@ def client(test: Test) -> tuple[str, ...]:
         raise ValueError("iperf3 measures no latency")
     lane, effort = test.lane, test.effort
     line = ("iperf3", "-c", lane.server.address, "-B", lane.client.address, "-p", str(test.port))
-    size = ("-t", str(effort.seconds), "-P", str(effort.qps))
+    block = str(min(effort.bytes, MOST_BLOCK))
+    size = ("-t", str(effort.seconds), "-l", block, "-P", str(effort.qps))
     both = ("--bidir",) if test.load == "both-ways" else ()
     return (*line, *size, "--connect-timeout", str(CONNECT_MS), *both, "--json")
 

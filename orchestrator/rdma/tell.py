@@ -99,8 +99,8 @@ def _rate(flow: Flow) -> Cell:
 
 
 def _halves(link: LinkVerdict, source: str) -> str:
-    """Each half alone: '98.2 97.9'."""
-    found = rates(link, source, "alone")
+    """Each half alone, or as it was beside the others where that is all: '98.2 97.9'."""
+    found = rates(link, source, "alone") or rates(link, source, "together")
     return " ".join(number(gbps(found[half])) for half in sorted(found))
 
 

@@ -24,7 +24,7 @@ from orchestrator.rdma.answers import Effort, End, Lane, Load, Metric, Test, Way
 PORT = 18515  # perftest's own; the second half gets the next one
 TOOL_VERSIONS = ReadPackages(("perftest", "iperf3"))
 FULL = Effort()
-QUICK = Effort(seconds=2, both_ways=False, latency=False)
+QUICK = Effort(seconds=2, alone=False, latency=False)  # all halves at once, there and back
 
 
 @dataclass(frozen=True, order=True)
@@ -162,13 +162,13 @@ def _of_pair(
     link: str, there: tuple[Rail, ...], back: tuple[Rail, ...], effort: Effort
 ) -> Iterator[Trial]:
     ways = (there, back) if effort.both_ways else (there,)
-    for rails in ways:
+    several = effort.together and len(there) > 1
+    for rails in ways if effort.alone or not several else ():
         for rail in rails:
             yield Trial(link, (rail,), "bandwidth", "alone", effort)
-    if effort.both_ways:
-        for rail in there:
-            yield Trial(link, (rail,), "bandwidth", "both-ways", effort)
-    if effort.together and len(there) > 1:
+    for rail in there if effort.alone and effort.both_ways else ():
+        yield Trial(link, (rail,), "bandwidth", "both-ways", effort)
+    if several:
         for rails in ways:
             yield Trial(link, rails, "bandwidth", "together", effort)
     if effort.latency:

@@ -39,6 +39,7 @@ from orchestrator.spec.models import Cluster
 WORD = 4  # bytes that one of the port counters stands for
 NOTHING = Said(None, "", "")
 NO_RDMA = "no RDMA; TCP measured"
+MANY = 10  # messages that no handshake and no retry makes up
 LOADS: tuple[Load, ...] = ("alone", "together", "both-ways")
 NETDEV_ERRORS = frozenset(("rx_dropped", "tx_dropped", "rx_errors", "tx_errors"))
 Lefts = Callable[[Trial, bool], Sequence[Left | None]]  # what client (or server) left, a rail each
@@ -153,13 +154,25 @@ def measurement(
     said = [one.said if one is not None else NOTHING for one in (client, server)]
     told = read(test, *said)
     sides = {test.lane.client: client, test.lane.server: server}
+    through = {end.host: moved(end, left) for end, left in sides.items()}
     return replace(
         told,
-        moved={end.host: moved(end, left) for end, left in sides.items()},
+        failure=_in_time(test, told.failure, through),
+        moved=through,
         errors={
             f"{end.host} {name}": by for end, left in sides.items() for name, by in errors(left)
         },
     )
+
+
+def _in_time(
+    test: Test, failure: Failure | None, through: Mapping[str, int | None]
+) -> Failure | None:
+    """A tool that counted no message, while both ports saw many: they came outside the seconds that it counts."""
+    seen = min(-1 if one is None else one for one in through.values())
+    if failure is None or failure.kind not in ("mtu-path", "nothing-moved"):
+        return failure
+    return replace(failure, kind="too-short") if seen >= MANY * test.effort.bytes else failure
 
 
 def _unrun(test: Test, conditions: Mapping[tuple[str, str], Condition]) -> Failure | None:

@@ -25,9 +25,14 @@ COLOURS: dict[State, str] = {
 UNKNOWN = "?"
 
 
+SMALL = 0.1  # below it a rate has two digits: an emulated machine's is not nothing
+
+
 def number(value: float | None) -> str:
     """A rate or a time; what is not known is never 0."""
-    return UNKNOWN if value is None else f"{value:.1f}"
+    if value is None:
+        return UNKNOWN
+    return f"{value:.2g}" if 0 < value < SMALL else f"{value:.1f}"
 
 
 def percent(part: float | None) -> str:
@@ -37,7 +42,7 @@ def percent(part: float | None) -> str:
 
 def enough(expected: Expected) -> str:
     """From where on it is healthy."""
-    return UNKNOWN if expected.healthy_gbps is None else f"≥ {expected.healthy_gbps:.1f}"
+    return UNKNOWN if expected.healthy_gbps is None else f"≥ {number(expected.healthy_gbps)}"
 
 
 def day(at: float) -> str:

@@ -10,6 +10,7 @@ from orchestrator.ranks.containers import Containers
 from orchestrator.ranks.files import Word
 
 NAME = "docker"
+LOG_OPTIONS = ("max-size=50m", "max-file=3")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Docker(Containers):
         return ("--gpus", "all" if gpus == "all" else f'"device={",".join(gpus)}"')
 
     def own(self) -> Iterable[Word]:
-        return ("--log-driver", "json-file", "--log-opt", "max-size=50m", "--log-opt", "max-file=3")
+        limits = (word for one in LOG_OPTIONS for word in ("--log-opt", one))
+        return ("--log-driver", "json-file", *limits)
 
 
 RUNTIME = Docker()

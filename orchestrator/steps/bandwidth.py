@@ -152,9 +152,10 @@ def _of_link(
         (host, query) for host in (pair.first, pair.second) for query in (*FACTS, TOOLS)
     )
     needs: frozenset[str] = frozenset()
-    for trial in trials(fabric, pair, QUICK):
-        if deployment.rails == "single" and any(rail.half for rail in trial.rails):
-            continue
+    used = fabric
+    if deployment.rails == "single":
+        used = Fabric(tuple(one for one in fabric.segments if not one.half))
+    for trial in trials(used, pair, QUICK):
         one = going(cluster, trial, "", FRESH_S)
         goings.append(one)
         four = steps_of(one, needs, turns, prefix=f"{name}/fabric", facts=facts, **more)

@@ -14,7 +14,7 @@ from orchestrator.errors import Refused
 from orchestrator.facts.moved import ReadMoved, counters
 from orchestrator.network.environment import environment_reads, rank_devices
 from orchestrator.ranks.arguments import name_of
-from orchestrator.rdma.live import LEAST_BYTES
+from orchestrator.rdma.live import LEAST_BYTES, Live, Through, judged
 from orchestrator.script import Command, Raw, Script, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, container_reads, found
@@ -39,6 +39,8 @@ def _query(cluster: Cluster, deployment: Deployment) -> ReadMoved:
 class FabricUsed(GangStep):
     """The head's RDMA devices that the gang was given have carried its data since it was started."""
 
+    host: str
+
     def _kept_for(self, world: World) -> str:
         """The container that was asked: another one has not been measured."""
         container = found(world, self.cluster, self.deployment.head, next(iter(self.names)))
@@ -54,26 +56,43 @@ class FabricUsed(GangStep):
             return None
         if self._read(world) is None:
             return Change("see whether the RDMA counters move while it answers")
-        still = self._still(world)
-        if still and self.deployment.gate.rdma == "required":
+        wrong = self._wrong(world)
+        if wrong and self.deployment.gate.rdma == "required":
             raise Refused(
-                f"{self.deployment.name} answers, but {', '.join(still)} carried nothing: TCP fallback",
-                host=self.deployment.head,
+                wrong,
+                host=self.host,
                 step=self.id,
                 hint="set `debug: true` in the profile and look for NET/IB in `orch logs`",
             )
         return None
 
-    def _still(self, world: World) -> list[str]:
-        """Devices that carried nothing when it was asked."""
+    def use(self, world: World) -> Live:
+        """What the head's devices carried when it was asked."""
         moved = self._read(world) or {}
         devices = rank_devices(self.cluster, self.deployment, self.deployment.head, world)
-        return [one.name for one in devices if moved.get(one.name, 0) < LEAST_BYTES]
+        each = []
+        for one in devices:
+            amount = moved.get(one.name)
+            carried = None if amount is None else amount >= LEAST_BYTES
+            each.append(Through(self.deployment.head, one.name, carried, bytes=amount))
+        return judged(self.deployment.name, tuple(each))
+
+    def _wrong(self, world: World) -> str:
+        """Devices that carried nothing, or of which that can't be told; "" where all did."""
+        each = self.use(world).through
+        still = ", ".join(one.device for one in each if one.carried is False)
+        unread = ", ".join(one.device for one in each if one.carried is None)
+        name = self.deployment.name
+        if still:
+            return f"{name} answers, but {still} carried nothing: TCP fallback"
+        if unread:
+            return f"{name} answers, but whether {unread} carried it is not known: no byte counters"
+        return ""
 
     def remarks(self, world: World) -> Sequence[str]:
         """NCCL falls back without a word: it is said where it is allowed."""
-        still, name = ", ".join(self._still(world)), self.deployment.name
-        return [f"{name} answers, but {still} carried nothing: TCP fallback"] if still else []
+        wrong = self._wrong(world)
+        return [wrong] if wrong else []
 
     def apply(self, change: Change, world: World) -> Script:
         head = self.deployment.head

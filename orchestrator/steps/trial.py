@@ -101,8 +101,14 @@ class Going:
     def gave_up(self, world: World) -> bool:
         """Whether its server has just ended, and not because its client had come."""
         left = self.found(world, client=False)
+        if self.run:
+            return None not in left
         now = world[self.trial.server].get(Identify()).clock_epoch_s
-        return all(one is not None and (self.run or now - one.at < JUST_S) for one in left)
+        return all(one is not None and now - one.at < JUST_S for one in left)
+
+    def clock(self, host: str) -> Reads:
+        """What tells the age of a result; those of a run of its own need none, and a read costs time."""
+        return frozenset() if self.run else frozenset({(host, Identify())})
 
     def blocked(self, world: World) -> str:
         """Why no test can be run, "" if one can: the verdict has the cause from the interfaces themselves."""
@@ -263,8 +269,8 @@ def steps_of(
     """The four steps of a trial, each needing the one before. `facts`: what the first of them reads anew."""
     client, server = one.trial.client, one.trial.server
     at = f"{prefix}/{one.trial.name}"
-    told = one.reads(client=True) | {(client, Identify())}
-    serving: Reads = frozenset({(server, one.job(client=False)), (server, Identify())})
+    told = one.reads(client=True) | one.clock(client)
+    serving: Reads = one.clock(server) | {(server, one.job(client=False))}
     server_s, client_s = limits(one.trial)
     serve = Serve(
         id=f"{at}/serve",

@@ -11,6 +11,7 @@ from orchestrator.rdma.answers import Effort, End, Lane, Load, Metric, Said, Tes
 HERE = Path(__file__).parent
 RDMA = HERE / "rdma"
 IPERF3 = HERE / "iperf3"
+LLDP = HERE / "lldp"
 ONE_END = r"# {role} \([\w-]+\): (?P<argv>.*)\n(?P<out>[\s\S]*?)\[{role} rc=(?P<rc>\d+)\]\n"
 NOT_OURS = r"(?P<err>(?:(?!# client|# wall).*\n)*)"
 
@@ -25,6 +26,11 @@ def iperf3(name: str) -> tuple[Said, Said]:
     """Client and server of a recording of iperf3."""
     text = (IPERF3 / name).read_text(encoding="utf-8")
     return _end(text, "client"), _end(text, "server")
+
+
+def lldp(name: str) -> str:
+    """A recording of lldpcli or networkctl."""
+    return (LLDP / name).read_text(encoding="utf-8")
 
 
 def a_test(

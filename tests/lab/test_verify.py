@@ -116,6 +116,8 @@ def test_up_uses_a_fresh_verdict_and_measures_without_one(site: Site) -> None:
     verdict(site, "--quick")
     events = site.events("up", timeout=400)
     assert not [one for one in changed(events) if "/fabric/" in one]
+    live = site.orch("verify-rdma", "--live", rc=1)  # there is no RDMA here, and that is said
+    assert "tiny  TCP: its ranks were given no RDMA device" in live.stdout
     site.orch("down")
     for host in site.lab.hosts:
         site.lab.inside(host, LEFT)

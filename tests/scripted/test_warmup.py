@@ -16,6 +16,8 @@ import pytest
 from orchestrator.contracts import Change
 from orchestrator.errors import Refused
 from orchestrator.facts.moved import ReadMoved, counters
+from orchestrator.run.executor import Outcome
+from orchestrator.run.proof import proofs
 from orchestrator.script import Command, Result, Script
 from orchestrator.steps.counters import FabricUsed, counters_steps
 from orchestrator.steps.warmup import Warm, warmup_steps
@@ -152,12 +154,38 @@ def test_counters_are_asked_once_for_each_start(tmp_path: Path) -> None:
 
 def test_a_fallback_to_tcp_is_refused_where_rdma_is_required(tmp_path: Path) -> None:
     site, step = used(tmp_path / "1", "required")
-    site.world["spark-2"].answers[ReadMoved] = {"rocep1s0f1": 10**7, "container:1": 0}
+    moved = {"rocep1s0f1": 10**7, "roceP2p1s0f1": 0, "container:1": 0}
+    site.world["spark-2"].answers[ReadMoved] = moved
     with pytest.raises(Refused, match="roceP2p1s0f1 carried nothing: TCP fallback"):
         step.check(site.world)
     site, step = used(tmp_path / "2", "degraded-ok")
-    site.world["spark-2"].answers[ReadMoved] = {"rocep1s0f1": 0, "container:1": 0}
+    site.world["spark-2"].answers[ReadMoved] = {**moved, "rocep1s0f1": 0}
     assert step.check(site.world) is None
+    assert step.remarks(site.world) == [
+        "vl answers, but rocep1s0f1, roceP2p1s0f1 carried nothing: TCP fallback"
+    ]
+
+
+def test_counters_that_can_not_be_read_prove_nothing(tmp_path: Path) -> None:
+    """Soft-RoCE has none of bytes: that is not known, and no fallback either."""
+    site, step = used(tmp_path, "required")
+    site.world["spark-2"].answers[ReadMoved] = {"rocep1s0f1": 10**7, "container:1": 0}
+    with pytest.raises(Refused, match="whether roceP2p1s0f1 carried it is not known"):
+        step.check(site.world)
+
+
+def test_what_the_first_answer_went_over_is_said_once(tmp_path: Path) -> None:
+    """In the run that asked, and in no later one."""
+    site, step = used(tmp_path, "required")
+    moved = {"rocep1s0f1": 62 * 10**7, "roceP2p1s0f1": 62 * 10**7, "container:1": 0}
+    site.world["spark-2"].answers[ReadMoved] = moved
+    steps = {step.id: step}
+    world: Any = site.world
+    (told,) = proofs(steps, Outcome({step.id: "changed"}), world)
+    assert told == ("spark-2", "vl: RoCE in use on both rails, 1.24 GB moved")
+    assert list(proofs(steps, Outcome({step.id: "unchanged"}), world)) == []
+    site.world["spark-2"].answers[ReadMoved] = {**moved, "roceP2p1s0f1": 0}
+    assert list(proofs(steps, Outcome({step.id: "changed"}), world)) == []  # its step says it
 
 
 def test_replicas_that_say_nothing_to_each_other_move_no_counter(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from orchestrator.lab.up import Wish, bring_up
 from orchestrator.lab.vm import processes
 from orchestrator.lab.vm.qmp import checked
 from orchestrator.lab.vm.up import VMS
+from orchestrator.network.topology import Member, plan_fabric
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load_cluster, load_inventory
 from tests.lab.conftest import RAILS, SET_UP_SECONDS, Vms, running_vms
@@ -324,36 +325,21 @@ def test_steps_set_the_kernel_which_a_container_does_not_let_them(
     assert vms.inside("spark-1", seen).strip() == wanted[stage]
 
 
+def address_every_end(lab: Vms) -> list[tuple[Member, ...]]:
+    """Addresses as orch plans them at every end of every cable half, without netplan; the ends by wire."""
+    wires = [segment.members for segment in plan_fabric(load_inventory(lab.inventory)).segments]
+    for one in (end for ends in wires for end in ends):
+        up = f"ip link set {one.netdev} mtu 9000 up; ip addr add {one.interface} dev {one.netdev}"
+        lab.inside(one.host, up)
+    return wires
+
+
 def speak_over_every_link(lab: Vms) -> None:
-    """An address at every end of every cable half, and a jumbo ping from each host to the next on it."""
-    wires: dict[str, list[tuple[str, str]]] = {}
-    for host in lab.layout.hosts:
-        for nic in host.nics:
-            if nic.end is not None:
-                wires.setdefault(nic.network, []).append((host.name, nic.netdev))
-    for third, ends in enumerate(wires.values()):
-        for number, (name, netdev) in enumerate(ends, start=1):
-            given = f"ip link set {netdev} mtu 9000 up; ip addr add 10.30.{third}.{number}/24 dev {netdev}"
-            lab.inside(name, given)
-        for number, (name, _) in enumerate(ends, start=1):
-            to = f"10.30.{third}.{number % len(ends) + 1}"
-            lab.inside(name, f"ping -c1 -w20 -M do -s 8900 {to}")
-
-
-def test_three_in_a_ring_reach_their_neighbours_and_down_leaves_nothing(tmp_path: Path) -> None:
-    name, folder = f"x{os.getpid()}", tmp_path / "ring"
-    with running_vms(folder, name, ("a", "b", "c"), "ring") as ring:
-        speak_over_every_link(ring)
-        (folder / "notes.txt").write_text("mine")
-        own = records.path_of(ring.home, name).parent
-        assert len(processes.of_folder(own)) == 3
-        take_down(ring.home, name, Progress(print))
-        assert [file.name for file in folder.iterdir()] == ["notes.txt"]
-        assert not processes.of_folder(own)
-        assert not own.exists()
-        assert name not in records.names(ring.home)
-        with pytest.raises(Refused, match="no lab"):
-            take_down(ring.home, name, Progress(print))
+    """A jumbo ping from each end of each wire to the next."""
+    for ends in address_every_end(lab):
+        for one, other in zip(ends, (*ends[1:], ends[0]), strict=True):
+            assert other.interface is not None
+            lab.inside(one.host, f"ping -c1 -w20 -M do -s 8900 {other.interface.ip}")
 
 
 def test_a_switch_joins_all_on_its_rails(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from orchestrator.facts.ip_settings import in_force
 from orchestrator.facts.rdma_counters import errors_of, moved_bytes, moved_packets, new_errors
 from orchestrator.framing import NO_SUDO, NO_SUDO_TEXT
 from orchestrator.script import Result
+from tests import captured
 from tests.local_shell import SHELLS
 from tests.unit.facts.trees import (
     MLX5_COUNTERS,
@@ -205,6 +206,33 @@ def test_who_is_heard_over_lldp() -> None:
     assert lldp(networkd=NETWORKD) == (
         LldpNeighbour("enp1s0f1np1", "spark-2", "abc", "enp1s0f0np0", "p0"),
     )
+
+
+def test_what_three_machines_in_a_ring_really_heard() -> None:
+    """tests/captured/lldp: each half hears the half at the other end of its own cable, and no other."""
+    heard = lldp(captured.lldp("ring_a.json"))
+    told = {one.netdev: (one.system, one.port, one.described) for one in heard}
+    assert told == {
+        "enp1s0f0np0": ("b", "52:54:00:0c:02:06", "enp1s0f1np1"),
+        "enP2p1s0f0np0": ("b", "52:54:00:0c:02:07", "enP2p1s0f1np1"),
+        "enp1s0f1np1": ("c", "52:54:00:0c:03:04", "enp1s0f0np0"),
+        "enP2p1s0f1np1": ("c", "52:54:00:0c:03:05", "enP2p1s0f0np0"),
+    }
+
+
+def test_a_networkctl_without_json_is_nobody_listening() -> None:
+    table = captured.lldp("networkctl_252_json.txt")
+    assert lldp(networkd=table) is None
+    assert len(lldp(captured.lldp("ring_b.json"), table)) == 4
+
+
+@given(st.sampled_from(["ring_a.json", "networkctl_252_json.txt"]), st.integers(0, 6000))
+def test_a_cut_recording_is_never_a_traceback(name: str, cut: int) -> None:
+    for daemon, networkd in ((captured.lldp(name)[:cut], ""), ("", captured.lldp(name)[:cut])):
+        try:
+            lldp(daemon, networkd)
+        except Unknown:
+            continue
 
 
 def test_nobody_heard_is_not_nobody_listening() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.contracts import World
 from orchestrator.errors import Refused, Unknown
 from orchestrator.facts.answers import LldpNeighbour, Neighbour, Sighting
+from orchestrator.facts.lldp import ReadLldp
 from orchestrator.network.discovery import (
     Discovery,
     Ports,
@@ -20,8 +21,10 @@ from orchestrator.network.discovery import (
     links_of,
 )
 from orchestrator.network.look import cluster_ports, look_reads, seen_by
+from orchestrator.script import Result
 from orchestrator.spec.models import Link, PortRef
 from orchestrator.steps.cabling import cabling_steps
+from tests import captured
 from tests.unit.network.clusters import SPARK, cable, cluster, end, names, ring, switch
 from tests.unit.network.worlds import Answers, identity, netdev, network
 
@@ -78,6 +81,24 @@ def found(seen: dict[str, Seen], count: int) -> set[tuple[str, ...]]:
     return {
         tuple(str(one) for one in plugged.ends) for plugged in discover(ports(count), seen).plugged
     }
+
+
+def test_a_ring_is_found_from_what_lldpd_really_said() -> None:
+    """tests/captured/lldp: a.p0 to b.p1, b.p0 to c.p1, c.p0 to a.p1, by LLDP alone."""
+    cards = {"a": 1, "b": 2, "c": 3}
+    every = [one for each in SPARK_PORTS.values() for one in each]
+    seen = {}
+    for host, number in cards.items():
+        said = f"@lldpcli\n{captured.lldp(f'ring_{host}.json')}\n\n@networkctl\n\nend\n"
+        heard = ReadLldp().parse({"lldp": Result(0, said.encode(), b"", 0.1)})
+        own = {one: f"52:54:00:0c:{number:02x}:{at:02x}" for at, one in enumerate(every, start=4)}
+        seen[host] = Seen(own, host, lldp=heard or (), ways=("lldp",))
+    told = discover(dict.fromkeys(cards, SPARK_PORTS), seen)
+    assert {tuple(map(str, one.ends)) for one in told.plugged} == {
+        ("a.p0", "b.p1"), ("b.p0", "c.p1"), ("a.p1", "c.p0"),
+    }  # fmt: skip
+    assert all(one.is_cable for one in told.plugged)
+    assert (told.silent, told.blind) == ((), ())
 
 
 @pytest.mark.parametrize("way", ["frames", "neighbours"])

@@ -1,4 +1,4 @@
-"""Netplan and environment of real set-ups, written by hand from the field notes and NVIDIA's playbooks."""
+"""Environment of real set-ups and the notes' netplan to the letter; addresses are in test_golden_netplan's table."""
 
 from __future__ import annotations
 
@@ -109,13 +109,6 @@ def test_a_pair_with_two_cables_uses_all_four_halves() -> None:
         cable("spark-1.p1", "spark-2.p1", "10.1.2.0/24", "10.1.3.0/24"),
     )
     world = {name: answers(network()) for name in both.hosts}
-    content = yaml.safe_load(netplan_text(both, plan_fabric(both), "spark-1"))["network"]
-    assert {name: one["addresses"] for name, one in content["ethernets"].items()} == {
-        "enp1s0f0np0": ["10.1.0.10/24"],
-        "enP2p1s0f0np0": ["10.1.1.10/24"],
-        "enp1s0f1np1": ["10.1.2.10/24"],
-        "enP2p1s0f1np1": ["10.1.3.10/24"],
-    }
     found = rank_environment(both, deployment("spark-1", "spark-2"), "spark-2", world)
     assert found == {
         **KIND_ENV,
@@ -151,8 +144,6 @@ def test_a_ring_meets_on_management_and_moves_data_on_every_cable(count: int) ->
             "NCCL_NET": "IB",
             "VLLM_HOST_IP": one.address,
         }
-    text = netplan_text(circle, plan_fabric(circle), "spark-1")
-    assert len(yaml.safe_load(text)["network"]["ethernets"]) == 4
 
 
 def test_two_of_a_ring_are_a_pair() -> None:
@@ -178,10 +169,6 @@ def test_a_switch_of_three() -> None:
         pool=IPv4Network("10.20.0.0/23"),
     )
     world = {name: answers(network()) for name in star.hosts}
-    text = netplan_text(star, plan_fabric(star), "spark-3")
-    assert {
-        name: one["addresses"] for name, one in yaml.safe_load(text)["network"]["ethernets"].items()
-    } == {"enp1s0f0np0": ["10.20.0.12/24"], "enP2p1s0f0np0": ["10.20.1.12/24"]}
     assert rank_environment(star, deployment(*names(3)), "spark-3", world) == {
         **KIND_ENV,
         **sockets("enp1s0f0np0"),

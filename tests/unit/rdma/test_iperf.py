@@ -104,12 +104,14 @@ def test_command_lines() -> None:
     test = a_test("tcp", load="both-ways", effort=Effort(seconds=3, qps=8), half=1)
     assert iperf.client(test) == (
         *("iperf3", "-c", "192.168.100.2", "-B", "192.168.100.1", "-p", "18516"),
-        *("-t", "3", "-P", "8", "--connect-timeout", "5000", "--bidir", "--json"),
+        *("-t", "3", "-l", "65536", "-P", "8", "--connect-timeout", "5000", "--bidir", "--json"),
     )
     assert iperf.server(test) == (
         *("iperf3", "-s", "-1", "-B", "192.168.100.2", "-p", "18516", "--json"),
     )
     assert "--bidir" not in iperf.client(a_test("tcp"))
+    huge = iperf.client(a_test("tcp", effort=Effort(bytes=2**23)))
+    assert huge[huge.index("-l") + 1] == "1048576"  # more is refused by the tool
     with pytest.raises(ValueError, match="latency"):
         iperf.client(a_test("tcp", metric="latency"))
 

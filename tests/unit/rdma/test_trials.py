@@ -22,7 +22,7 @@ from orchestrator.rdma.trials import (
     unmeasured,
 )
 from orchestrator.spec.models import Cluster
-from tests.unit.network.clusters import cable, cluster, names, ring, switch
+from tests.unit.network.clusters import PLAIN, cable, cluster, host, names, ring, switch
 from tests.unit.network.worlds import NO_RDMA, RDMA, Answers, answers, network, with_addresses
 
 PAIR = cluster(names(2), cable("spark-1.p1", "spark-2.p1"))
@@ -63,12 +63,14 @@ def test_a_pair_is_tested_half_by_half_both_ways_and_all_at_once() -> None:
 
 def test_quick_is_one_pass_and_a_soak_is_all_at_once() -> None:
     fabric = plan_fabric(PAIR)
-    quick = [
-        "spark-1>spark-2/h1/alone",
-        "spark-1>spark-2/h2/alone",
+    assert told(fabric, QUICK) == [
         "spark-1>spark-2/h1+2/together",
+        "spark-2>spark-1/h1+2/together",
     ]
-    assert told(fabric, QUICK) == quick
+    single = plan_fabric(cluster(["spark-1", host("b", kind=PLAIN)], cable("spark-1.p1", "b.p0")))
+    (link,) = pairs(single)
+    names_of = [one.name.removeprefix(f"{link.link}/") for one in trials(single, link, QUICK)]
+    assert sorted(names_of) == ["b>spark-1/h1/alone", "spark-1>b/h1/alone"]
     assert told(fabric, soak=True) == ["spark-1>spark-2/h1+2/together"]
 
 

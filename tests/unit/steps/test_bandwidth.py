@@ -71,7 +71,7 @@ def world(of: Cluster, gate: LinkCarries, measured: bool = True) -> dict[str, An
 
 
 HEALTHY = Expect(half_gbps=0.1, port_gbps=0.1)
-DEGRADED = Expect(half_gbps=0.3, port_gbps=0.3)
+DEGRADED = Expect(half_gbps=0.3, port_gbps=0.6)
 FAILED = Expect(half_gbps=90, port_gbps=180)
 
 
@@ -150,9 +150,11 @@ def test_links_without_a_meaning_are_left_alone() -> None:
     assert steps(duo(expect=Expect(tcp_gbps=0.1, relative="what this machine can"))) == []
 
 
-def test_a_single_rail_is_measured_alone() -> None:
-    goings = gate_of(duo(rails="single")).goings
-    assert [one.trial.name.rpartition("/h")[2] for one in goings] == ["1/alone"]
+def test_both_directions_are_measured_and_a_single_rail_alone() -> None:
+    for rails, load in (("dual", "h1+2/together"), ("single", "h1/alone")):
+        goings = gate_of(duo(rails=rails)).goings
+        told = [one.trial.name.partition("/")[2] for one in goings]
+        assert told == [f"spark-1>spark-2/{load}", f"spark-2>spark-1/{load}"]
 
 
 def test_behind_a_switch_only_the_gangs_own_hosts() -> None:

@@ -172,6 +172,13 @@ def test_what_another_run_left_is_not_this_runs() -> None:
     assert serve.check(world(serve, left={"client": left(serve.trial)})) is None
 
 
+def test_a_runs_own_results_are_told_by_its_name_and_no_clock_is_read() -> None:
+    """On a slow host each read costs seconds."""
+    for step in (first(kind) for kind in (Serve, Heard, Ask, Reaped)):
+        assert Identify() not in {query for _, query in step.reads}, step.id
+    assert {host for host, _ in reusing(first(Serve).trial).clock("spark-2")} == {"spark-2"}
+
+
 def reusing(trial: Trial) -> Going:
     return Going(trial, (True, True), "", fresh_s=3600)
 
