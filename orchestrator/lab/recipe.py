@@ -13,6 +13,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 
+ENGINES = ("vllm", "llamacpp")  # what hosts of a lab can serve with
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +48,7 @@ class Llama(_Part):
 
 
 class Model(_Part):
-    requirement: str
+    requirements: tuple[str, ...]
 
 
 class Vm(_Part):
