@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-
 ENGINES = ("vllm", "llamacpp")  # what hosts of a lab can serve with
 
 

@@ -115,8 +115,18 @@ def shapes() -> dict[str, tuple[int, ...]]:
     return found | {"model.norm.weight": (width,), "lm_head.weight": (words, width)}
 
 
-def make_weights() -> dict[str, np.ndarray]:
-    """Random weights from seed 0 as 32-bit floats that 16 bits (bfloat16) hold whole."""
+def unspeakable(folder: Path) -> list[int]:
+    """Tokens that are no readable text: the ends, bytes that are half a letter, numbers without a word."""
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    letters = {number for word, number in vocabulary.items() if word.replace("Ġ", " ").isascii()}
+    return [n for n in range(CONFIG["vocab_size"]) if n not in letters or n < len(SPECIAL)]
+
+
+def make_weights(silent: list[int]) -> dict[str, np.ndarray]:
+    """Random weights from seed 0 as 32-bit floats that 16 bits (bfloat16) hold whole.
+
+    What is silent gets no weight, and so is never the likeliest: an answer has letters, and does not end at once.
+    """
     random = np.random.RandomState(0)  # its stream is the same in every numpy
     made = {}
     for name, shape in shapes().items():
@@ -126,6 +136,7 @@ def make_weights() -> dict[str, np.ndarray]:
             0xFFFF0000
         )  # to nearest, ties even
         made[name] = rounded.astype(np.uint32).view(np.float32)
+    made["lm_head.weight"][silent] = 0
     return made
 
 
@@ -221,7 +232,7 @@ def main() -> None:
     (folder / "config.json").write_text(json.dumps(CONFIG, indent=2))
     ends = {key: CONFIG[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
     (folder / "generation_config.json").write_text(json.dumps(ends, indent=2))
-    weights = make_weights()
+    weights = make_weights(unspeakable(folder))
     write_safetensors(weights, folder / "model.safetensors")
     make_gguf(weights, folder, out / "tiny.gguf")
     (folder / "README.md").write_text((Path(__file__).parent / "README.md").read_text())
