@@ -27,6 +27,7 @@ from orchestrator.facts.container_engine import ReadContainerEngine
 from orchestrator.facts.containers import ReadContainers
 from orchestrator.facts.gpus import ReadGpus
 from orchestrator.facts.network import ReadNetwork
+from orchestrator.facts.original import Original, ReadOriginal
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.spec.models import Cluster, Host
 
@@ -160,10 +161,16 @@ def assumed_containers(cluster: Cluster, host: Host, query: object) -> tuple[Con
     return ()
 
 
+def assumed_original(cluster: Cluster, host: Host, query: object) -> Original:
+    """A host would have to be asked."""
+    return Original(None, known=False)
+
+
 ANSWERS: Mapping[type[Any], Callable[[Cluster, Host, object], object]] = {
     ReadContainerEngine: assumed_engine,
     ReadContainers: assumed_containers,
     ReadGpus: assumed_gpus,
     ReadNetwork: assumed_network,
+    ReadOriginal: assumed_original,
     ReadRdma: assumed_rdma,
 }

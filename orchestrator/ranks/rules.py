@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from orchestrator.flags import flags
 from orchestrator.ranks.arguments import name_of
 from orchestrator.ranks.context import context
+from orchestrator.ranks.patched import patch_findings
 from orchestrator.runtimes import runtimes
 from orchestrator.spec.models import Build, Cluster, Deployment, Finding, Profile
 
@@ -21,11 +22,11 @@ def common_findings(cluster: Cluster, deployment: Deployment) -> Iterator[Findin
     yield from _required(deployment)
     yield from _runtimes(cluster, deployment)
     yield from _mounts(deployment)
+    yield from patch_findings(cluster, deployment)
     yield from _not_yet(deployment)
 
 
 NOT_YET = {
-    "patches": "patch the file yourself, or say it in `args:` (vLLM: hf-overrides)",
     "venv": "name the programs in `commands:`",
     "cuda_home": "set CUDA_HOME in `env:`",
 }

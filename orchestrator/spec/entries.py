@@ -325,7 +325,7 @@ class ProfileFile(Strict):
     packages: tuple[str, ...] = ()
     ready: Ready = Ready()
     warmup: Warmup | None = None
-    patches: Mapping[str, Any] = {}
+    patches: Mapping[str, Mapping[str, Any]] = {}
     venv: str | None = None
     cuda_home: str | None = None
     caches: Mapping[str, str] = {}

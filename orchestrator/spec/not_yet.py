@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from orchestrator.spec.models import Cluster, Deployment, Finding
 
 PROFILE = {
-    "patches": "patch the model's files yourself",
     "venv": "only containers are started",
     "cuda_home": "only containers are started",
 }

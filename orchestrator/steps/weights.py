@@ -11,6 +11,7 @@ from orchestrator.engines import engine
 from orchestrator.errors import Refused
 from orchestrator.facts import ReadPath
 from orchestrator.facts.answers import PathInfo
+from orchestrator.ranks.state import unmounted
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep
 
@@ -22,21 +23,12 @@ def on_hosts(cluster: Cluster, deployment: Deployment) -> str | None:
     """Where the model lies on a host; None where the engine fetches it itself."""
     model = deployment.profile.model
     if model.startswith(("/", "~/")):
-        return _unmounted(deployment, model)
+        return unmounted(deployment, model)
     offline = str(deployment.profile.env.get("HF_HUB_OFFLINE", "0")) in ("1", "True", "true")
     cached = any(
         entry.from_.startswith("~/.cache/huggingface") for entry in deployment.profile.mounts
     )
     return f"{HUB}/models--{model.replace('/', '--')}" if offline and cached and model else None
-
-
-def _unmounted(deployment: Deployment, model: str) -> str:
-    """The path on the host of a path in the container."""
-    for entry in deployment.profile.mounts:
-        below = entry.to.rstrip("/") + "/"
-        if not entry.sync and (model + "/").startswith(below):
-            return entry.from_.rstrip("/") + "/" + model[len(below) :]
-    return model
 
 
 def model_hosts(deployment: Deployment) -> tuple[str, ...]:

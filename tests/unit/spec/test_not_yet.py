@@ -12,7 +12,6 @@ DESIGN = Path(__file__).parents[3] / "examples/design/cluster.yaml"
 def test_each_such_key_is_a_warning_where_it_stands() -> None:
     sets = [
         "vl.supervision=watch",
-        "profiles.vllm-spark.patches={config.json: {a: 1}}",
         "profiles.vllm-spark.venv=cu13/.venv",
         "profiles.vllm-spark.cuda_home=/usr/local/cuda-13",
     ]
@@ -21,7 +20,7 @@ def test_each_such_key_is_a_warning_where_it_stands() -> None:
     found = [one for one in loaded.findings if "not acted on" in one.message]
     told = {one.message.split("`")[1] for one in found}
     assert told >= {
-        "notify", "tunnels", "supervision: watch", "patches", "venv", "cuda_home",
+        "notify", "tunnels", "supervision: watch", "venv", "cuda_home",
     }  # fmt: skip
     assert all(one.line for one in found if one.path.startswith(("notify", "tunnels", "deploy")))
 
