@@ -20,6 +20,10 @@ VERBS = {
     "lab": ("orchestrator.cli.lab:lab", "Rehearsal hosts on this machine."),
     "logs": ("orchestrator.cli.logs:logs", "Logs of all ranks, merged."),
     "plan": ("orchestrator.cli.plan:plan", "Show what would change and why."),
+    "rehearse": (
+        "orchestrator.cli.rehearse:rehearse",
+        "A cluster's own files on rehearsal hosts: up, an answer, down.",
+    ),
     "render": (
         "orchestrator.cli.render:render",
         "Print netplan, environment, docker run; no host.",

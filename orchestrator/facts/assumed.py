@@ -163,7 +163,8 @@ def assumed_containers(cluster: Cluster, host: Host, query: object) -> tuple[Con
 
 def assumed_original(cluster: Cluster, host: Host, query: object) -> Original:
     """A host would have to be asked."""
-    return Original(None, known=False)
+    below = query.below if isinstance(query, ReadOriginal) else ""
+    return Original(None, below, known=False)
 
 
 ANSWERS: Mapping[type[Any], Callable[[Cluster, Host, object], object]] = {

@@ -50,6 +50,13 @@ class Model(_Part):
     requirements: tuple[str, ...]
 
 
+class Rehearse(_Part):
+    heads: int
+    layers: int
+    prompt_tokens: int
+    vllm_ranks: int
+
+
 class Vm(_Part):
     architectures: tuple[str, ...]
     machine: dict[str, str]
@@ -72,6 +79,7 @@ class Recipe(_Part):
     engine: Engine
     llama: Llama
     model: Model
+    rehearse: Rehearse
     vm: Vm
     not_rehearsed: tuple[str, ...]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,6 +20,7 @@ from orchestrator.ranks.state import state_folder, unmounted
 from orchestrator.spec.models import Cluster, Deployment, Finding, Host
 
 CONTAINERS = ("docker", "podman")  # what can mount one file over another
+HUB = "/root/.cache/huggingface"  # where a hub id's files are in a rank, unless HF_HOME says otherwise
 UNKNOWN = "unknown"  # in place of the sum, where the original was not read or can't be patched
 
 
@@ -27,9 +29,40 @@ def folder(cluster: Cluster, host: Host) -> str:
     return f"{state_folder(host)}/patched/{cluster.name}"
 
 
+@dataclass(frozen=True)
+class Place:
+    """The model's folder: on a host, in a rank, and of which branch, if it is a hub cache's."""
+
+    host: str
+    rank: str
+    ref: str = ""
+
+
+def place(deployment: Deployment) -> Place | None:
+    """Where the files to patch lie; None where the files can't tell."""
+    profile = deployment.profile
+    model = profile.model.rstrip("/")
+    if model.endswith(".gguf") or not model or model.startswith(("~", ".")):
+        return None
+    if model.startswith("/"):
+        return Place(unmounted(deployment, model), model)
+    home = str(profile.env.get("HF_HOME", HUB)).rstrip("/")
+    cache = f"{home}/hub/models--{model.replace('/', '--')}"
+    there = unmounted(deployment, cache)
+    if there == cache:
+        return None
+    return Place(there, cache, str(profile.args.get("revision", "main")))
+
+
 def query(deployment: Deployment, file: str) -> ReadOriginal:
     """The original, where it lies on a host."""
-    return ReadOriginal(unmounted(deployment, f"{deployment.profile.model.rstrip('/')}/{file}"))
+    found = place(deployment)
+    if found is None:
+        raise Refused(
+            f"{deployment.name}: the files of {deployment.profile.model} can't be patched",
+            hint="orch check",
+        )
+    return ReadOriginal(found.host, file, found.ref)
 
 
 def patch_reads(cluster: Cluster, deployment: Deployment) -> frozenset[tuple[str, Query[Any]]]:
@@ -38,13 +71,14 @@ def patch_reads(cluster: Cluster, deployment: Deployment) -> frozenset[tuple[str
         (host, query(deployment, file))
         for host in deployment.hosts
         for file in deployment.profile.patches
+        if place(deployment) is not None
     )
 
 
 def patched(deployment: Deployment, file: str, original: Original) -> bytes:
     """What the overlay says. Refused where the original is not there or does not fit the patch."""
     hint = f"`patches:` of profile {deployment.profile.name}"
-    path = query(deployment, file).path
+    path = f"{query(deployment, file).folder}/{original.below}"
     if original.content is None:
         raise Refused(f"{path}, which {deployment.name} patches, is not there", hint=hint)
     try:
@@ -99,18 +133,19 @@ def patch_mounts(
     cluster: Cluster, deployment: Deployment, host: str, world: World
 ) -> tuple[Mount, ...]:
     """Each overlay over its original. One that can't be made is the step's to refuse, before a rank starts."""
-    return tuple(
-        Mount(
-            overlay(cluster, cluster.hosts[host], file, _content(deployment, host, file, world)),
-            f"{deployment.profile.model.rstrip('/')}/{file}",
-            read_only=True,
-        )
-        for file in deployment.profile.patches
-    )
+    found = place(deployment)
+    if found is None:
+        return ()
+    made = []
+    for file in deployment.profile.patches:
+        original = world[host].get(query(deployment, file))
+        content = _content(deployment, file, original)
+        source = overlay(cluster, cluster.hosts[host], file, content)
+        made.append(Mount(source, f"{found.rank}/{original.below}", read_only=True))
+    return tuple(made)
 
 
-def _content(deployment: Deployment, host: str, file: str, world: World) -> bytes | None:
-    original = world[host].get(query(deployment, file))
+def _content(deployment: Deployment, file: str, original: Original) -> bytes | None:
     try:
         return patched(deployment, file, original) if original.known else None
     except Refused:
@@ -123,11 +158,11 @@ def patch_findings(cluster: Cluster, deployment: Deployment) -> Iterator[Finding
     if not profile.patches:
         return
     where = f"profiles.{profile.name}.patches"
-    if not profile.model.startswith("/") or profile.model.endswith(".gguf"):
+    if place(deployment) is None:
         yield Finding(
             message=f"{profile.model} is no folder on the hosts: none of its files can be patched",
             path=where,
-            suggestion="give `model:` as a folder on the hosts, or say it in `args:` (vLLM: hf-overrides)",
+            suggestion=f"give `model:` as a folder there, or mount your hub cache at {HUB}",
         )
     for file in profile.patches:
         parts = PurePosixPath(file).parts

@@ -48,8 +48,9 @@ class Patched(GangStep):
         name = PurePosixPath(self._target(content)).name
         if there.get(name) == hashlib.sha256(content).hexdigest():
             return None
-        path = query(self.deployment, self.file).path
-        had = world[self.host or ""].get(query(self.deployment, self.file)).content or b""
+        original = world[self.host or ""].get(query(self.deployment, self.file))
+        had = original.content or b""
+        path = f"{query(self.deployment, self.file).folder}/{original.below}"
         diff = difflib.unified_diff(
             had.decode(errors="replace").splitlines(),
             content.decode().splitlines(),

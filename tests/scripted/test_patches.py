@@ -139,3 +139,30 @@ def test_what_can_not_be_patched_is_refused(
 def test_offline_the_name_is_not_guessed(home: Path) -> None:
     cluster = made(home)
     assert source(cluster, assumed_world(cluster)).endswith("/unknown-config.json")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("ref", ["main", "abc123"])
+def test_a_hub_id_is_patched_in_its_snapshot(home: Path, shell: str, ref: str) -> None:
+    """The snapshot's name is read on the host; a revision that is a commit is its own name."""
+    cache = home / ".cache/huggingface/hub/models--org--name"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs/main").write_text("abc123")
+    (cache / "blobs").mkdir()
+    (cache / "blobs/1").write_text(json.dumps(ORIGINAL))
+    (cache / "snapshots/abc123").mkdir(parents=True)
+    (cache / "snapshots/abc123/config.json").symlink_to("../../blobs/1")
+    profile = (
+        "engine: vllm\nmodel: org/name\nimage: i\npatches: {config.json: {a: 1}}\n"
+        "mounts: [{from: ~/.cache/huggingface, to: /root/.cache/huggingface}]\n"
+    )
+    if ref != "main":
+        profile += f"args: {{revision: {ref}}}\n"
+    cluster = cluster_of(home.parent / "files", LINE, TOWER, {"p": profile})
+    facts = Facts(cluster, shell, home)
+    applied(step_of(cluster), facts)
+    (rank,) = engine("vllm").ranks(cluster, only(cluster), {"bare": facts})
+    (mount,) = [one for one in rank.mounts if one.target.endswith(".json")]
+    inside = "/root/.cache/huggingface/hub/models--org--name/snapshots/abc123/config.json"
+    assert mount.target == inside
+    assert json.loads((home / mount.source.removeprefix("~/")).read_bytes())["a"] == 1

@@ -67,6 +67,9 @@ CONFIG = {
     "dtype": "bfloat16",
     "torch_dtype": "bfloat16",
 }
+# Of 0 to 400 the one whose likeliest token is the furthest ahead at every step of eight answers: engines that add in
+# another order must still say the same
+SEED = 156
 SPREAD = 0.02  # of the random weights: what Llama's own initialisation has
 
 
@@ -123,11 +126,11 @@ def unspeakable(folder: Path) -> list[int]:
 
 
 def make_weights(silent: list[int]) -> dict[str, np.ndarray]:
-    """Random weights from seed 0 as 32-bit floats that 16 bits (bfloat16) hold whole.
+    """Random weights as 32-bit floats that 16 bits (bfloat16) hold whole.
 
     What is silent gets no weight, and so is never the likeliest: an answer has letters, and does not end at once.
     """
-    random = np.random.RandomState(0)  # its stream is the same in every numpy
+    random = np.random.RandomState(SEED)  # its stream is the same in every numpy
     made = {}
     for name, shape in shapes().items():
         whole = np.ones(shape) if len(shape) == 1 else random.normal(0, SPREAD, shape)
