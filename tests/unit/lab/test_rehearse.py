@@ -16,6 +16,7 @@ from orchestrator.lab import inventory, like
 from orchestrator.lab.layout import lay_out
 from orchestrator.lab.rehearse import Rehearsal, lab_hosts, rehearsal
 from orchestrator.lab.rehearse_files import write
+from orchestrator.lab.up import Wish
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load, load_cluster
 from tests.gangs import LAB, TOWER, cluster_of
@@ -146,3 +147,47 @@ def test_the_verb_shows_before_it_does() -> None:
     said = CliRunner().invoke(root, ["rehearse", example, "--dry-run", "--json"])
     (line,) = said.output.splitlines()
     assert any("RDMA" in one for one in json.loads(line)["not_rehearsed"])
+
+
+@pytest.mark.parametrize(
+    ("codes", "said", "drives"),
+    [
+        ({}, 0, ["up", "up", "down"]),
+        ({"up": 4}, 4, ["up", "down"]),
+        ({"down": 1}, 1, ["up", "up", "down"]),
+    ],
+)
+def test_its_exit_code_is_the_first_that_is_not_0_and_the_lab_goes(
+    codes: dict[str, int],
+    said: int,
+    drives: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+
+    def drive(site: object, file: Path, playbook: str) -> int:
+        assert file.is_file()
+        done.append(playbook)
+        return codes.get(playbook, 0)
+
+    def up(home: object, wish: Wish, progress: object) -> None:
+        assert (wish.hosts, wish.engines) == (("spark-1", "spark-2"), ("llamacpp",))
+        wish.folder.mkdir()
+
+    monkeypatch.setenv("ORCH_LAB_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("orchestrator.cli.rehearse._drive", drive)
+    monkeypatch.setattr("orchestrator.lab.up.bring_up", up)
+    monkeypatch.setattr("orchestrator.lab.down.take_down", lambda *_: done.append("gone"))
+    made_of(tmp_path, "m: {profile: p, hosts: [spark-1], port: 9000}")
+    words = [
+        "rehearse",
+        str(tmp_path / "own/cluster.yaml"),
+        "--light",
+        "--dir",
+        str(tmp_path / "r"),
+    ]
+    shown = CliRunner().invoke(root, words)
+    assert shown.exit_code == said, shown.output
+    assert done == [*drives, "gone"]
+    assert ("the rehearsal went well" in shown.output) == (said == 0)
