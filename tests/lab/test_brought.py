@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,8 +74,7 @@ def test_files_arrive_first_and_caches_stay(site: Site) -> None:
     assert changed(site.events("up")) == []
 
     site.write("profiles/tree/a b/part.py", "part = 2\n")
-    planned = json.loads(site.orch("plan", "--json").stdout.splitlines()[-1])
-    assert "tiny/sync/spark-2/1" in json.dumps(planned)
+    assert "tiny/sync/spark-2/1: bring" in site.orch("plan").stdout
     again = changed(site.events("up"))
     assert [one for one in again if "/sync/" in one] == [
         "tiny/sync/spark-1/1",

@@ -72,7 +72,7 @@ def test_a_pair_is_rehearsed(files: Path) -> None:
 
     ends = [one for one in events if one["kind"] == "run-done"]
     assert len(ends) == 3  # up, up, down
-    answers = {one["name"]: one for one in ends[0]["data"]["served"]}
+    answers = {one["deployment"]: one for one in ends[0]["data"]["served"]}
     assert set(answers) == {"big", "vectors"}
     assert answers["big"]["model"] == "large"
     assert "nothing to do" in ends[1]["text"]

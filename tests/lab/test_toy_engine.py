@@ -1,4 +1,4 @@
-"""CONTRIBUTING's six steps to the letter: a copy of orch, two files written into it, nothing else edited, and it serves.
+"""CONTRIBUTING's six steps to the letter: a copy of orch, two files written into it, no other edited, and it serves.
 
 Its server is a few lines that read the model's config.json: so what `patches:` makes of that is seen here too.
 """
@@ -158,7 +158,7 @@ def test_it_serves_and_is_taken_down(site: Copy) -> None:
     site.lab.run("spark-1", ["sh", "-c", f"cat >{ORIGINAL}"], given=drifted)
     planned = site.orch("plan").stdout
     assert "make a patched config.json" in planned
-    assert "restart" in planned
+    assert "toy/rank/0" in planned
     again = changed(site.events("up"))
     assert {"toy/patches/spark-1/0", "toy/rank/0"} <= set(again)
     assert answer(site) == "hello a; b $HOME 10000000 other"
