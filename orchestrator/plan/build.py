@@ -118,7 +118,7 @@ def _in_stage(step: Step, entry: StageEntry, frontier: Frontier) -> Step:
         patience = replace(patience, stall=parse_duration(entry.stall))
     if entry.retry is not None:
         patience = replace(patience, retry=entry.retry)
-    return replace(step, stage=entry.id, patience=patience, needs=step.needs | before)
+    return step.with_(stage=entry.id, patience=patience, needs=step.needs | before)
 
 
 def unknown(what: str, name: str, known: Iterable[Any]) -> FilesWrong:

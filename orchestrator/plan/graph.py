@@ -5,7 +5,7 @@ from __future__ import annotations
 import graphlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 
 from orchestrator.contracts import Step
@@ -68,14 +68,15 @@ def ordered(steps: Iterable[Step]) -> Mapping[str, Step]:
     kept = {
         one: step
         if step.needs | step.order | step.turns <= known
-        else replace(
-            step,
+        else step.with_(
             needs=step.needs & known,
             order=step.order & known,
             turns=step.turns & known,
         )
         for one, step in by_id.items()
     }
+    if _in_order(kept):
+        return kept
     sorter = graphlib.TopologicalSorter(
         {one: step.needs | step.order | step.turns for one, step in kept.items()}
     )
@@ -88,6 +89,16 @@ def ordered(steps: Iterable[Step]) -> Mapping[str, Step]:
             hint="a playbook or an `after:` puts a step before what it needs",
         ) from cycle
     return {one: kept[one] for one in order}
+
+
+def _in_order(steps: Mapping[str, Step]) -> bool:
+    """Each after what it waits for: so they mostly come, since stages are built in their order."""
+    seen: set[str] = set()
+    for one, step in steps.items():
+        if not (step.needs <= seen and step.order <= seen and step.turns <= seen):
+            return False
+        seen.add(one)
+    return True
 
 
 def ancestors(steps: Mapping[str, Step]) -> dict[str, frozenset[str]]:

@@ -30,11 +30,11 @@ def lines(decision: Decision, verbose: bool = False) -> Iterator[tuple[str, str]
     stage = ""
     later: list[str] = []
     for one, step in plan.steps.items():
-        row = _row(decision, one, step)
-        if row is None and not verbose:
-            continue
         if one in plan.provisional and not verbose:
             later.append(one)
+            continue
+        row = _row(decision, one, step)
+        if row is None and not verbose:
             continue
         if step.stage != stage:
             stage = step.stage

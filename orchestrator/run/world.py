@@ -66,8 +66,9 @@ class LiveWorld(Mapping[str, Facts]):
 
     def _keep(self, wanted: Reads, answers: World, asked: int) -> None:
         with self._lock:
-            for host, query in wanted:
-                if self._asked.get((host, query), 0) > asked:
+            for read in wanted:
+                host, query = read
+                if self._asked.get(read, 0) > asked:
                     continue
                 try:
                     value = answers[host].get(query)
@@ -76,7 +77,7 @@ class LiveWorld(Mapping[str, Facts]):
                 except OrchError as error:
                     value = error
                 self._hosts[host].answers[query] = value
-                self._asked[host, query] = asked
+                self._asked[read] = asked
 
     def known(self, wanted: Reads) -> bool:
         return all(query in self._hosts[host].answers for host, query in wanted)

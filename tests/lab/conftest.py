@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from string import ascii_letters
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,39 @@ rm -rf /etc/netplan/40-orch.yaml /var/lib/orch/netplan
 netplan generate; networkctl reload
 for d in {" ".join(RAILS)}; do ip addr flush dev $d; ip link set $d mtu 1500; ip link set $d down; done
 """
+# Files whose engines fill the memory: one worker has them all, and begins with them.
+HEAVY = frozenset(
+    {"test_vllm", "test_data_parallel", "test_ray_gang", "test_bad_input", "test_vllm_parser"}
+)
+LONG = ("test_netplan",)  # what the other worker begins with
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A worker takes a whole file, since what a file's tests leave is the next one's start."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: (_group(item) != "heavy", item.path.stem not in LONG))
+
+
+def _group(item: pytest.Item) -> str:
+    return "heavy" if item.path.stem in HEAVY else item.path.stem
+
+
+_workers: list[int] = []  # their process ids, which their labs are named by
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_newgateway(gateway: Any) -> None:
+    _workers.append(gateway._rinfo().pid)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Workers are ended soon after an interrupt, with their labs still there."""
+    home = Home()
+    left = [path.name for path in (home.path / "labs").glob("*")] if _workers else []
+    for name in left:
+        if name.strip(ascii_letters) in map(str, _workers):
+            take_down(home, name, Progress(print))
 
 
 @dataclass(frozen=True)

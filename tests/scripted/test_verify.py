@@ -102,13 +102,18 @@ class Fabric:
 
 
 @pytest.fixture
-def quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "inventory.yaml").write_text(INVENTORY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
+    monkeypatch.setitem(POLICIES, "connect", Policy(attempts=1))
+
+
+@pytest.fixture
+def quickly(files: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tools that hang: their ends come soon. What works must have its time on a busy machine."""
     monkeypatch.setattr(trial, "SLACK_S", 1)
     monkeypatch.setattr(trial, "HEARD_S", 1)
-    monkeypatch.setitem(POLICIES, "connect", Policy(attempts=1))
 
 
 def run(monkeypatch: pytest.MonkeyPatch, hosts: Any, *words: str) -> Result:
@@ -123,7 +128,7 @@ def verdict(done: Result) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("files")
 def test_a_tool_that_claims_what_no_counter_saw_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +142,7 @@ def test_a_tool_that_claims_what_no_counter_saw_has_failed(
     assert (fabric.said("asked"), fabric.said("early")) == (1, 0)
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("files")
 def test_what_was_measured_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fabric = Fabric(tmp_path, SERVER)
     run(monkeypatch, fabric.hosts, "--quick", "--html", "page.html")
@@ -148,7 +153,7 @@ def test_what_was_measured_is_remembered(tmp_path: Path, monkeypatch: pytest.Mon
     assert sum(fabric.hosts.round_trips.values()) == trips
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("files")
 def test_a_port_in_use_has_its_own_cause_and_no_client_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +191,7 @@ def text(file: Path) -> str:
         return ""
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("files")
 def test_a_missing_address_is_told_with_what_to_type_and_nothing_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +205,7 @@ def test_a_missing_address_is_told_with_what_to_type_and_nothing_is_run(
     assert fabric.said("asked") == 0
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("files")
 def test_an_mtu_that_differs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fabric = Fabric(tmp_path, SERVER)
     fabric.give(tmp_path, "b", "10.9.0.11", mtu=1500)
@@ -209,7 +214,7 @@ def test_an_mtu_that_differs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert reasons and "b" in str(reasons), told["links"][0]["reasons"]
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("files")
 def test_an_unreachable_host_is_three_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +242,7 @@ def test_a_host_that_dies_in_mid_test_is_three(
     assert verdict(done)["state"] in ("unknown", "failed")
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("files")
 def test_a_reply_that_is_lost_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +253,7 @@ def test_a_reply_that_is_lost_repeats_nothing(
     assert fabric.said("asked") == 1
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("files")
 def test_no_links_and_wrong_words_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestrator.errors import FilesWrong
 
