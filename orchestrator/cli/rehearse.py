@@ -72,10 +72,10 @@ def _rehearsed(
 
     home, progress = Home(), Progress(lambda text: click.echo(text, err=True))
     wish = Wish(name, model.hosts, model.segments, folder, model, made.engines)
-    bring_up(home, wish, progress)
+    there = bring_up(home, wish, progress).folder
     codes = []
     try:
-        file = write(made, site.path, site.cluster.root, folder)
+        file = write(made, site.path, site.cluster.root, there)
         codes = [_drive(site, file, "up")]
         if codes == [0]:
             codes += [_drive(site, file, "up")]  # which finds nothing to do, and says so

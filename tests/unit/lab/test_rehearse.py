@@ -6,6 +6,7 @@ import ipaddress
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -171,9 +172,10 @@ def test_its_exit_code_is_the_first_that_is_not_0_and_the_lab_goes(
         done.append(playbook)
         return codes.get(playbook, 0)
 
-    def up(home: object, wish: Wish, progress: object) -> None:
+    def up(home: object, wish: Wish, progress: object) -> SimpleNamespace:
         assert (wish.hosts, wish.engines) == (("spark-1", "spark-2"), ("llamacpp",))
         wish.folder.mkdir()
+        return SimpleNamespace(folder=wish.folder)
 
     monkeypatch.setenv("ORCH_LAB_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("orchestrator.cli.rehearse._drive", drive)
