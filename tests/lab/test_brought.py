@@ -76,10 +76,8 @@ def test_files_arrive_first_and_caches_stay(site: Site) -> None:
     site.write("profiles/tree/a b/part.py", "part = 2\n")
     assert "tiny/sync/spark-2/1: bring" in site.orch("plan").stdout
     again = changed(site.events("up"))
-    assert [one for one in again if "/sync/" in one] == [
-        "tiny/sync/spark-1/1",
-        "tiny/sync/spark-2/1",
-    ]
+    sent = [one for one in again if "/sync/" in one]  # both hosts at once: in either order
+    assert sorted(sent) == ["tiny/sync/spark-1/1", "tiny/sync/spark-2/1"]
     assert set(inside(site, "cat", "/brought/tree/a b/part.py").values()) == {"part = 2\n"}
     after = site.ranks()
     assert not set(before.values()) & set(after.values())  # the gang is a new one, whole
