@@ -85,4 +85,4 @@ def test_a_pair_is_rehearsed(files: Path) -> None:
     for part in ("GPUs", "RDMA verbs and the gate on them: big", "org/large-235b", "memory sizes"):
         assert part in told
     assert name not in records.names(Home())
-    assert "left.p1" in (files / "r/inventory.yaml").read_text()
+    assert not (files / "r/inventory.yaml").exists()  # it leads to hosts that are gone
