@@ -14,8 +14,8 @@ setup: .venv/.ready ## make .venv with orch and what its developers need
 	@scripts/setup
 	@touch $@
 
-demo: setup ## from nothing to a model's answer through two rehearsal hosts
-	@scripts/demo
+demo: setup ## from nothing to a model's answer through two rehearsal hosts; ENGINE=vllm or llamacpp
+	@scripts/demo $(ENGINE)
 
 check: setup ## format, lint, types and fast tests, as CI and pre-commit run them
 	@scripts/check

@@ -36,7 +36,7 @@ on "$worker" "$(run hand-1 "$WORKER_ADDRESS") sh -c 'until ray start --address=$
   --node-ip-address=$WORKER_ADDRESS $ray; do sleep 0.5; done'" >/dev/null
 on "$head" "until docker exec hand-0 ray status 2>/dev/null | grep -q '/2.0 GPU'; do sleep 0.5; done"
 on "$head" "docker exec -d hand-0 sh -c 'vllm serve /models/tiny-llama --served-model-name tiny \
-  --max-model-len 512 --max-num-seqs 4 --kv-cache-memory-bytes 67108864 \
+  --dtype float32 --max-model-len 512 --max-num-seqs 4 --kv-cache-memory-bytes 67108864 \
   --compilation-config '\\''{\"mode\":2,\"backend\":\"eager\"}'\\'' \
   --distributed-executor-backend ray --tensor-parallel-size 2 --host 0.0.0.0 --port 8000 >/tmp/serve.log 2>&1'"
 until curl -fs -o /dev/null "http://$head:8000/health"; do sleep 0.5; done

@@ -32,6 +32,10 @@ VERBS = {
         "orchestrator.cli.profiles:profiles",
         "List, show, compare profiles; where they fit.",
     ),
+    "rehearse": (
+        "orchestrator.cli.rehearse:rehearse",
+        "A cluster's own files on rehearsal hosts: up, an answer, down.",
+    ),
     "render": (
         "orchestrator.cli.render:render",
         "Print netplan, environment, docker run; no host.",

@@ -19,11 +19,27 @@ if TYPE_CHECKING:
 
 name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+engines_option = click.option(
+    "--engines", default="vllm,llamacpp", show_default=True, callback=lambda *given: _engines(given[2]),
+    help="What the hosts shall serve with; llamacpp alone is ready in a minute.",
+)  # fmt: skip
 
 
 @click.group()
 def lab() -> None:
     """Rehearsal hosts on this machine: real sshd, systemd, netplan and docker, with no GPU."""
+
+
+def _engines(text: str) -> tuple[str, ...]:
+    from orchestrator.lab.recipe import ENGINES
+
+    asked = [name.strip().replace(".", "") for name in text.split(",")]
+    unknown = [name for name in asked if name not in ENGINES]
+    if unknown:
+        raise FilesWrong(
+            f"--engines: a lab has no {', '.join(unknown)}", hint=f"it has {', '.join(ENGINES)}"
+        )
+    return tuple(name for name in ENGINES if name in asked)
 
 
 def _home() -> Home:
@@ -42,7 +58,8 @@ def _progress() -> Progress:
 @click.option(
     "--vm", is_flag=True, help="What `up --vm` needs: QEMU, an image, two booted machines."
 )
-def setup(vm: bool) -> None:
+@engines_option
+def setup(vm: bool, engines: tuple[str, ...]) -> None:
     """Make what labs need, once: engine, host image, vLLM's CPU build, llama.cpp, a tiny model."""
     home = _home()
     if vm:
@@ -52,7 +69,7 @@ def setup(vm: bool) -> None:
         return
     from orchestrator.lab.setup import set_up
 
-    pieces = set_up(home, _progress())
+    pieces = set_up(home, _progress(), engines)
     click.echo(f"ready in {home.path}: {pieces.image}")
 
 
@@ -68,6 +85,7 @@ def setup(vm: bool) -> None:
               help="Where inventory.yaml and the key go.  [default: ./.orch/lab/NAME]")  # fmt: skip
 @click.option("--like", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Build the hosts, ports and links of this inventory.")  # fmt: skip
+@engines_option
 @json_option
 def up(
     count: int | None,
@@ -76,6 +94,7 @@ def up(
     name: str,
     folder: Path | None,
     like: Path | None,
+    engines: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Start a lab and write its inventory."""
@@ -88,7 +107,7 @@ def up(
             "--like says how many hosts and how they are cabled: no --hosts, no --topology"
         )
     hosts, segments = _shape(count, topology) if model is None else (model.hosts, model.segments)
-    wish = Wish(name, hosts, segments, folder or Path(".orch/lab") / name, model)
+    wish = Wish(name, hosts, segments, folder or Path(".orch/lab") / name, model, engines)
     record = bring_up(_home(), wish, _progress(), _vms() if vm else None)
     _show(record, wish, as_json)
 

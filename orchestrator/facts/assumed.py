@@ -29,6 +29,7 @@ from orchestrator.facts.engine_words import program
 from orchestrator.facts.gpus import ReadGpus
 from orchestrator.facts.help import ReadHelp
 from orchestrator.facts.network import ReadNetwork
+from orchestrator.facts.original import Original, ReadOriginal
 from orchestrator.facts.processes import ReadProcesses
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.spec.models import Cluster, Host
@@ -167,6 +168,12 @@ def assumed_help(cluster: Cluster, host: Host, query: object) -> None:
     """Nobody has read it: arguments are shown as they are written."""
 
 
+def assumed_original(cluster: Cluster, host: Host, query: object) -> Original:
+    """A host would have to be asked."""
+    below = query.below if isinstance(query, ReadOriginal) else ""
+    return Original(None, below, known=False)
+
+
 ANSWERS: Mapping[type[Any], Callable[[Cluster, Host, object], object]] = {
     ReadContainerEngine: assumed_engine,
     ReadContainers: assumed_containers,
@@ -174,5 +181,6 @@ ANSWERS: Mapping[type[Any], Callable[[Cluster, Host, object], object]] = {
     ReadProcesses: assumed_containers,
     ReadHelp: assumed_help,
     ReadNetwork: assumed_network,
+    ReadOriginal: assumed_original,
     ReadRdma: assumed_rdma,
 }

@@ -103,9 +103,10 @@ def volume(host: LabHost, name: str) -> str:
     return f"{host.container}-{name}"
 
 
-def shared_folders(engine: Path, llama: Path) -> dict[str, Path]:
+def shared_folders(engine: Path | None, llama: Path | None) -> dict[str, Path]:
     """What all hosts read from this machine, read-only: the 3 GB of vLLM are there once."""
-    return {ENGINE: engine, LLAMA: llama}
+    found = {ENGINE: engine, LLAMA: llama}
+    return {path: folder for path, folder in found.items() if folder is not None}
 
 
 def netplan_text(address: str, prefix: int, gateway: str) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+ENGINES = ("vllm", "llamacpp")  # what hosts of a lab can serve with
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,7 +47,14 @@ class Llama(_Part):
 
 
 class Model(_Part):
-    requirement: str
+    requirements: tuple[str, ...]
+
+
+class Rehearse(_Part):
+    heads: int
+    layers: int
+    prompt_tokens: int
+    vllm_ranks: int
 
 
 class Vm(_Part):
@@ -70,6 +79,7 @@ class Recipe(_Part):
     engine: Engine
     llama: Llama
     model: Model
+    rehearse: Rehearse
     vm: Vm
     not_rehearsed: tuple[str, ...]
 

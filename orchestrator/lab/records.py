@@ -10,6 +10,7 @@ from typing import Any, Literal
 from orchestrator.lab.command import remove_tree
 from orchestrator.lab.home import Home
 from orchestrator.lab.layout import Layout, from_json
+from orchestrator.lab.recipe import ENGINES
 
 MadeOf = Literal["container", "vm"]
 
@@ -23,6 +24,7 @@ class Record:
     own_engine: bool  # in the docker engine that we started, not in this machine's own
     made_of: MadeOf = "container"
     complete: bool = False
+    engines: tuple[str, ...] = ENGINES
     faults: dict[str, list[str]] = field(default_factory=dict)  # host: what is broken
 
     def as_json(self) -> dict[str, Any]:
@@ -32,6 +34,7 @@ class Record:
             "own_engine": self.own_engine,
             "made_of": self.made_of,
             "complete": self.complete,
+            "engines": list(self.engines),
             "faults": self.faults,
         }
 
@@ -58,6 +61,7 @@ def load(home: Home, name: str) -> Record | None:
             data.get("own_engine", True),
             data.get("made_of", "container"),
             data["complete"],
+            tuple(data.get("engines", ENGINES)),
             data["faults"],
         )
     except (OSError, ValueError, KeyError, TypeError):

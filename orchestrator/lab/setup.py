@@ -1,7 +1,8 @@
-"""Makes what labs need on this machine, each piece once: engine, host image, vLLM, model."""
+"""Makes what labs need on this machine, each piece once: engine, host image, vLLM, llama.cpp, model."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,41 +15,51 @@ from orchestrator.lab.llama_folder import ensure_llama_folder
 from orchestrator.lab.machine import ensure_packages
 from orchestrator.lab.model_files import ensure_model
 from orchestrator.lab.progress import Progress
+from orchestrator.lab.recipe import ENGINES
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Everything that hosts are made from."""
+    """Everything that hosts are made from; an engine that was not asked for is None."""
 
     docker: Docker
     image: str
-    engine: Path
-    llama: Path
+    engine: Path | None
+    llama: Path | None
     models: Path
 
 
-def set_up(home: Home, progress: Progress) -> Pieces:
-    """Return all pieces, making those that are missing; cheap when none is."""
+def set_up(home: Home, progress: Progress, engines: Collection[str] = ENGINES) -> Pieces:
+    """Return the pieces of hosts with these engines, making those that are missing; cheap when none is."""
     release()  # an unknown release is refused before anything is installed
     ensure_packages(home, progress)
     with home.lock("setup", progress):
         home.clear_leftovers()
         docker = ensure_engine(home, progress)
+        engine = None
         # these do not need each other; the interpreter's version is in the recipe
-        with ThreadPoolExecutor(max_workers=3) as pool:
+        with ThreadPoolExecutor(max_workers=4) as pool:
             image_job = pool.submit(ensure_host_image, docker, home, progress)
-            engine_job = pool.submit(ensure_engine_folder, home, progress, release().python)
-            llama_job = pool.submit(ensure_llama_folder, home, progress)
-            image, engine, llama = image_job.result(), engine_job.result(), llama_job.result()
-        python = host_python(docker, image)
-        if python != release().python:
-            progress.note(
-                f"the host image's Python is {python}, not {release().python} as expected"
-            )
-            engine = ensure_engine_folder(home, progress, python)
-        compile_and_try(docker, home, progress, image, engine)
-        models = ensure_model(docker, home, progress, image, engine)
+            model_job = pool.submit(ensure_model, home, progress)
+            wanted = "llamacpp" in engines
+            llama_job = pool.submit(ensure_llama_folder, home, progress) if wanted else None
+            if "vllm" in engines:
+                engine = ensure_engine_folder(home, progress, release().python)
+            llama = llama_job.result() if llama_job is not None else None
+            image, models = image_job.result(), model_job.result()
+        if engine is not None:
+            engine = _tried(docker, home, progress, image, engine)
     return Pieces(docker, image, engine, llama, models)
+
+
+def _tried(docker: Docker, home: Home, progress: Progress, image: str, engine: Path) -> Path:
+    """The engine folder for the interpreter that the image really has, once it has started there."""
+    python = host_python(docker, image)
+    if python != release().python:
+        progress.note(f"the host image's Python is {python}, not {release().python} as expected")
+        engine = ensure_engine_folder(home, progress, python)
+    compile_and_try(docker, home, progress, image, engine)
+    return engine
 
 
 def ensure_engine(home: Home, progress: Progress) -> Docker:

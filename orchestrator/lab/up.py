@@ -31,6 +31,7 @@ from orchestrator.lab.keys import KeyPair, known_hosts_line, new_key
 from orchestrator.lab.labs import engine_of, labelled
 from orchestrator.lab.layout import LabHost, Segment, free_base, lay_out
 from orchestrator.lab.progress import Progress
+from orchestrator.lab.recipe import ENGINES
 from orchestrator.lab.setup import Pieces, set_up
 
 AT_ONCE = (
@@ -50,6 +51,7 @@ class Wish:
     segments: tuple[Segment, ...]
     folder: Path
     like: like.Model | None = None
+    engines: tuple[str, ...] = ENGINES
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,12 @@ def _keep(
             f"lab {wish.name} is there already, with other hosts or cables",
             hint=f"orch lab down --name {wish.name}, or another --name for this one",
         )
+    lacking = [name for name in wish.engines if name not in known.engines]
+    if lacking:
+        raise Refused(
+            f"lab {wish.name} is there already, without {' and '.join(lacking)}",
+            hint=f"orch lab down --name {wish.name}, or another --name for this one",
+        )
     gone = [name for name in WRITTEN if not (known.folder / name).exists()]
     if gone:
         raise Refused(
@@ -108,7 +116,7 @@ def _keep(
 
 
 def _make(home: Home, wish: Wish, progress: Progress) -> records.Record:
-    pieces = set_up(home, progress)
+    pieces = set_up(home, progress, wish.engines)
     record = _claim(home, pieces.docker, wish)
     _build(home, record, wish, pieces, progress)
     return record
@@ -141,7 +149,7 @@ def _claim(home: Home, docker: Docker, wish: Wish) -> records.Record:
         taken += [other.layout.base for other in others if other is not None]
         ports = None if wish.like is None else wish.like.ports
         layout = lay_out(wish.name, wish.hosts, wish.segments, free_base(taken), ports)
-        record = records.Record(layout, wish.folder.absolute(), docker.own)
+        record = records.Record(layout, wish.folder.absolute(), docker.own, engines=wish.engines)
         records.save(home, record)
     return record
 

@@ -17,12 +17,12 @@ from orchestrator.network.environment import (
 )
 from orchestrator.ranks.context import image_of
 from orchestrator.ranks.local import digest
+from orchestrator.ranks.patched import patch_mounts
+from orchestrator.ranks.state import PROCESS, ROOT_STATE, USER_STATE, state_folder
 from orchestrator.spec.models import Cluster, Deployment, Host, LimitsEntry
 from orchestrator.spec.units import parse_size
 
-PROCESS = "process"  # a runtime without containers: files, GPUs and limits are the host's own
-ROOT_STATE = "/var/lib/orch"
-USER_STATE = "~/.local/state/orch"
+__all__ = ["PROCESS", "ROOT_STATE", "USER_STATE", "state_folder"]
 # llama.cpp is given the first part, and finds the others beside it
 PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 RESTART = "on-failure:10"  # the field notes' figure: seeds 001, "Auto-Restart on Failure"
@@ -30,11 +30,6 @@ RESTART = "on-failure:10"  # the field notes' figure: seeds 001, "Auto-Restart o
 
 def container_name(cluster: str, deployment: str, index: int) -> str:
     return f"orch-{cluster}-{deployment}-{index}"
-
-
-def state_folder(host: Host) -> str:
-    """Where a host keeps files of ours: root's, or the user's where there is no sudo."""
-    return ROOT_STATE if host.become == "sudo" and host.runtime != PROCESS else USER_STATE
 
 
 def synced_path(cluster: Cluster, host: Host, source: str) -> str:
@@ -178,7 +173,10 @@ def common(cluster: Cluster, deployment: Deployment, index: int, world: World) -
         "name": container_name(cluster.name, deployment.name, index),
         "image": image_of(deployment) if cluster.hosts[host].runtime != PROCESS else "",
         "secrets": frozenset(profile.secrets),
-        "mounts": mounts(cluster, deployment, host),
+        "mounts": (
+            *mounts(cluster, deployment, host),
+            *patch_mounts(cluster, deployment, host, world),
+        ),
         "gpus": gpu_choice(cluster, deployment, host),
         "rdma": uses_rdma(cluster, deployment, host, world),
         "shm_bytes": parse_size(profile.shm) if profile.shm is not None else None,

@@ -9,6 +9,7 @@ from orchestrator.flags import flags
 from orchestrator.ranks.arguments import name_of
 from orchestrator.ranks.build import container_hosts
 from orchestrator.ranks.context import context
+from orchestrator.ranks.patched import patch_findings
 from orchestrator.ranks.process_rules import process_findings
 from orchestrator.runtimes import runtimes
 from orchestrator.spec.models import Build, Cluster, Deployment, Finding, Profile
@@ -33,20 +34,7 @@ def image_findings(cluster: Cluster, deployment: Deployment) -> Iterator[Finding
     yield from _runtimes(cluster, deployment)
     yield from _mounts(deployment)
     yield from process_findings(cluster, deployment)
-    yield from _not_yet(deployment)
-
-
-NOT_YET = {
-    "patches": "patch the file yourself, or say it in `args:` (vLLM: hf-overrides)",
-}
-
-
-def _not_yet(deployment: Deployment) -> Iterator[Finding]:
-    """Keys of a profile that are read and that nothing acts on: said, not silently dropped."""
-    for key, instead in NOT_YET.items():
-        if getattr(deployment.profile, key):
-            found = said(deployment, "profile", f"`{key}:` is not applied yet", instead)
-            yield found.model_copy(update={"severity": "warning"})
+    yield from patch_findings(cluster, deployment)
 
 
 def _required(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:

@@ -338,7 +338,7 @@ class ProfileFile(Strict):
     packages: tuple[str, ...] = ()
     ready: Ready = Ready()
     warmup: Warmup | None = None
-    patches: Mapping[str, Any] = {}
+    patches: Mapping[str, Mapping[str, Any]] = {}
     venv: str | None = None
     cuda_home: str | None = None
     library_paths: tuple[str, ...] = ()

@@ -6,9 +6,6 @@ from collections.abc import Iterator
 
 from orchestrator.spec.models import Cluster, Deployment, Finding
 
-PROFILE = {
-    "patches": "patch the model's files yourself",
-}
 CLUSTER = {
     "notify": "nobody is told",
     "tunnels": "start the tunnel yourself",
@@ -28,9 +25,6 @@ def _deployment(one: Deployment) -> Iterator[Finding]:
     where = f"deployments.{one.origin or one.name}"
     if one.supervision == "watch":
         yield _warning(f"{where}.supervision", "supervision: watch", "nobody restarts it")
-    for key, meanwhile in PROFILE.items():
-        if getattr(one.profile, key):
-            yield _warning(f"profiles.{one.profile.name}.{key}", key, meanwhile)
 
 
 def _warning(path: str, key: str, meanwhile: str) -> Finding:

@@ -18,6 +18,7 @@ from orchestrator.facts.processes import held
 from orchestrator.facts.rank_log import RankLog, ReadRankLog
 from orchestrator.ranks.build import container_hosts, container_name
 from orchestrator.ranks.context import image_of
+from orchestrator.ranks.patched import patch_reads
 from orchestrator.ranks.spec import digest
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.spec.services import UNRANKED
@@ -74,8 +75,13 @@ def rank_reads(cluster: Cluster, deployment: Deployment) -> Reads:
     """What it takes to know the wanted ranks, and to compare them with what runs."""
     boxed = container_hosts(cluster, deployment)
     images = frozenset((host, image_read(cluster, deployment, host)) for host in boxed)
+    return gang_reads(cluster, deployment) | images | container_reads(cluster, deployment)
+
+
+def gang_reads(cluster: Cluster, deployment: Deployment) -> Reads:
+    """What the wanted ranks depend on."""
     own = engine(deployment.profile.engine).reads(cluster, deployment)
-    return own | images | container_reads(cluster, deployment)
+    return own | patch_reads(cluster, deployment)
 
 
 def found(world: World, cluster: Cluster, host: str, name: str) -> Container | None:
@@ -124,7 +130,7 @@ _known: dict[str, Known] = {}  # every step of a gang asks, before and after; an
 def wanted_ranks(cluster: Cluster, deployment: Deployment, world: World) -> Sequence[Rank]:
     """The ranks as they should be, made anew only when something that they depend on is otherwise."""
     serving = engine(deployment.profile.engine)
-    reads = serving.reads(cluster, deployment)
+    reads = gang_reads(cluster, deployment)
     answers = {(host, query): world[host].get(query) for host, query in reads}
     known = _known.get(deployment.name)
     if known is not None and known[0] is cluster and known[1] == answers:

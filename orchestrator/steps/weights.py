@@ -11,6 +11,7 @@ from orchestrator.engines import engine
 from orchestrator.errors import Refused
 from orchestrator.facts import ReadPath
 from orchestrator.facts.answers import PathInfo
+from orchestrator.ranks.state import unmounted
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, after_jobs
 
@@ -22,7 +23,7 @@ def on_hosts(cluster: Cluster, deployment: Deployment, *, fetches: bool = True) 
     """Where the model lies on a host; None where the engine fetches it itself, or nobody can tell."""
     model = deployment.profile.model
     if model.startswith(("/", "~/")):
-        return _unmounted(deployment, model)
+        return unmounted(deployment, model)
     cached = any(
         entry.from_.startswith("~/.cache/huggingface") for entry in deployment.profile.mounts
     )
@@ -32,15 +33,6 @@ def on_hosts(cluster: Cluster, deployment: Deployment, *, fetches: bool = True) 
 
 def _offline(deployment: Deployment) -> bool:
     return str(deployment.profile.env.get("HF_HUB_OFFLINE", "0")) in ("1", "True", "true")
-
-
-def _unmounted(deployment: Deployment, model: str) -> str:
-    """The path on the host of a path in the container."""
-    for entry in deployment.profile.mounts:
-        below = entry.to.rstrip("/") + "/"
-        if not entry.sync and (model + "/").startswith(below):
-            return entry.from_.rstrip("/") + "/" + model[len(below) :]
-    return model
 
 
 def model_hosts(deployment: Deployment) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ def test_by_hand_starts_what_orch_starts() -> None:
     profile = yaml.safe_load((ROOT / "profiles" / "lab-vllm.yaml").read_text(encoding="utf-8"))
     for name, value in profile["env"].items():
         assert f"-e {name}={value}" in text
-    for name in ("max-model-len", "max-num-seqs", "kv-cache-memory-bytes"):
+    for name in ("dtype", "max-model-len", "max-num-seqs", "kv-cache-memory-bytes"):
         assert f"--{name} {profile['args'][name]}" in text
     assert profile["args"]["compilation-config"] == {"mode": 2, "backend": "eager"}
     assert '{\\"mode\\":2,\\"backend\\":\\"eager\\"}' in text

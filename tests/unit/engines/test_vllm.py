@@ -181,8 +181,8 @@ def test_the_head_of_a_ray_gang(tmp_path: Path) -> None:
     assert "10.20.0.10=1=spark-1 10.20.0.11=1=spark-2 &\n" in text
     assert (
         "setsid vllm serve /models/tiny-llama --served-model-name tiny --host 0.0.0.0 --port 8000 "
-        "--tensor-parallel-size 2 --distributed-executor-backend ray --max-model-len 512 "
-        "--max-num-seqs 4 --kv-cache-memory-bytes 67108864 "
+        "--tensor-parallel-size 2 --distributed-executor-backend ray --dtype float32 "
+        "--max-model-len 512 --max-num-seqs 4 --kv-cache-memory-bytes 67108864 "
         """--compilation-config '{"mode": 2, "backend": "eager"}' &\n"""
     ) in text
     assert head.env["RAY_ADDRESS"] == "10.20.0.10:6379"

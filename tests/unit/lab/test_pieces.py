@@ -63,6 +63,7 @@ def test_container_is_given_all_but_what_reaches_this_machines_kernel() -> None:
     assert dropped == {"SYS_TIME", "SYS_RESOURCE"}
     assert "/e:/opt/orch-lab/engine:ro" in argv
     assert argv[argv.index("--ip") + 1] == "10.77.0.11"
+    assert shared_folders(None, Path("/l")) == {"/opt/orch-lab/llama": Path("/l")}
 
 
 def test_missing_capabilities_are_read_from_the_bounding_set() -> None:

@@ -12,13 +12,12 @@ DESIGN = Path(__file__).parents[3] / "examples/design/cluster.yaml"
 def test_each_such_key_is_a_warning_where_it_stands() -> None:
     sets = [
         "vl.supervision=watch",
-        "profiles.vllm-spark.patches={config.json: {a: 1}}",
     ]
     loaded = load(DESIGN, sets)
     assert loaded.errors == ()
     found = [one for one in loaded.findings if "not acted on" in one.message]
     told = {one.message.split("`")[1] for one in found}
-    assert told >= {"notify", "tunnels", "supervision: watch", "patches"}
+    assert told >= {"notify", "tunnels", "supervision: watch"}
     assert all(one.line for one in found if one.path.startswith(("notify", "tunnels", "deploy")))
 
 
