@@ -45,7 +45,7 @@ PROFILES = {
     "box": BOX,
     "prep": f"{BOX}engine: job\ncommand: [sh, -c, 'echo begun; echo \"made $WHAT\"']\nenv: {{WHAT: it}}\n",
     "page": (
-        f"{BOX.replace('40s}', '40s, http: /hostname}')}engine: container\ncontainer_port: 8000\n"
+        f"{BOX.replace('40s}', '40s, http: /os-release}')}engine: container\ncontainer_port: 8000\n"
         f"ports: ['9011:8000']\ncommand: [sh, -c, '{SERVE}', '8000']\n"
     ),
     "beat": (
@@ -54,7 +54,7 @@ PROFILES = {
     ),
     "traces": (
         "version: 1\nengine: compose\ncompose: {send: traces}\nenv: {WEB_PORT: 9003}\n"
-        "secrets: {TOKEN: {env: TRACES_TOKEN}}\nready: {start: 2m, stall: 1m, http: /hostname}\n"
+        "secrets: {TOKEN: {env: TRACES_TOKEN}}\nready: {start: 2m, stall: 1m, http: /os-release}\n"
     ),
     "phoenix": "version: 1\nengine: unit\nunit: {name: phoenix.service, user: true}\n"
     "ready: {start: 1m, stall: 30s, http: /}\n",
@@ -140,7 +140,7 @@ def test_a_whole_desk(site: Site) -> None:
     assert "prep/record" in done
 
     for port in ("9001", "9011", "9003"):  # the first two lead into the container's own network
-        assert said(site, "curl", "-sf", f"http://127.0.0.1:{port}/hostname") == HOST
+        assert "ID=" in said(site, "curl", "-sf", f"http://127.0.0.1:{port}/os-release")
     beat = said(site, "docker", "inspect", "-f", "{{.State.Health.Status}}", "orch-desk-beat-0")
     assert beat == "healthy"
     policy = "{{.HostConfig.RestartPolicy.Name}}"
@@ -208,7 +208,7 @@ def test_what_ran_before_is_not_stopped(site: Site) -> None:
         assert changed(site.events("up")) == []
         site.orch("down")
         assert is_active(site) == "active"
-        assert said(site, "curl", "-sf", "http://127.0.0.1:9003/hostname") == HOST
+        assert "ID=" in said(site, "curl", "-sf", "http://127.0.0.1:9003/os-release")
         # one that does not run any more, and that orch never started, is the user's to start
         said(site, "docker", "kill", "traces_web_1")
         assert "was not started by orch" in site.orch("up", rc=4).stdout
