@@ -187,7 +187,8 @@ def test_a_job_runs_again_when_it_says_something_else_and_fails_with_its_last_li
     assert "ended with code 3" in failed.stdout + failed.stderr
     assert "no room" in failed.stdout + failed.stderr
     assert "no room" in site.orch("logs", "prep").stdout
-    assert site.ranks("prep") == {}
+    site.write("profiles/prep.yaml", PROFILES["prep"])
+    assert "prep/rank/0" in changed(site.events("up"))
 
 
 def test_what_ran_before_is_not_stopped(site: Site) -> None:
