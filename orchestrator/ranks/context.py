@@ -153,11 +153,11 @@ def subject(deployment: Deployment) -> str:
     """What a deployment serves, in a word: the model, else the image, the compose file, the unit."""
     profile = deployment.profile
     model = profile.served_name or profile.model
-    if model or (profile.compose is None and profile.unit is None):
-        return model or image_of(deployment)
     if profile.compose is not None:
         return profile.compose.file or Path(profile.compose.send or "").name
-    return profile.unit.name if profile.unit is not None else ""
+    if profile.unit is not None:
+        return profile.unit.name
+    return model or image_of(deployment)
 
 
 def _readable(path: Path) -> bool:
