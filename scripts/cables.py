@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -18,8 +18,17 @@ from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load_inventory
 
 ROOT = Path(__file__).resolve().parents[1]
-DRAWN = {"pair": "two-sparks", "ring": "ring-of-three", "switch": "switch", "mixed": "mixed"}
-LINE, PAD, WIDTH, GAP = 17, 12, 270, 150  # pixels
+# drawing → the inventory below examples/ that it shows, and the guide that shows it
+DRAWN = {
+    "pair": ("two-sparks/inventory.yaml", "pair"),
+    "two-cables": ("cables/two-cables.yaml", "pair"),
+    "ring": ("ring-of-three/inventory.yaml", "ring"),
+    "ring-of-four": ("cables/ring-of-four.yaml", "ring"),
+    "chain": ("cables/chain.yaml", "ring"),
+    "switch": ("switch/inventory.yaml", "switch"),
+    "mixed": ("mixed/inventory.yaml", "mixed"),
+}
+LINE, PAD, WIDTH, GAP, APART = 17, 12, 270, 150, 70  # pixels
 STYLE = """
   text { font: 13px ui-monospace, SFMono-Regular, Menlo, monospace; fill: #1f2937; }
   .name { font-weight: bold; } .dim { fill: #6b7280; } .label { font-size: 12px; fill: #1d4ed8; }
@@ -98,7 +107,7 @@ def _placed(cluster: Cluster, fabric: Fabric) -> Iterator[Box]:
         for place, (name, each) in enumerate(lines.items()):
             yield Box(name, each, middle + place * step, top)
         return
-    radius = max(230.0, count * WIDTH / 4.5)
+    radius = 230.0 if count == 3 else count * WIDTH / 3
     for place, (name, each) in enumerate(lines.items()):
         angle = 2 * math.pi * place / count - math.pi / 2
         x, y = radius * math.cos(angle) * 1.25, radius * math.sin(angle)
@@ -115,6 +124,7 @@ def _lines(cluster: Cluster, fabric: Fabric, name: str) -> tuple[str, ...]:
 
 
 def _cables(fabric: Fabric, boxes: Mapping[str, Box]) -> Iterator[list[str]]:
+    beside: dict[frozenset[str], int] = {}
     for name in dict.fromkeys(one.link for one in fabric.segments):
         halves = [one for one in fabric.segments if one.link == name]
         first = halves[0]
@@ -123,10 +133,19 @@ def _cables(fabric: Fabric, boxes: Mapping[str, Box]) -> Iterator[list[str]]:
                 yield [_line(boxes[member.host], boxes[first.switch])]
             continue
         one, other = (boxes[member.host] for member in first.members)
+        pair = frozenset((one.name, other.name))
+        many = sum(_between(each) == pair for each in fabric.segments if each.half == first.half)
+        beside[pair] = beside.get(pair, -1) + 1
+        down = APART * (beside[pair] - (many - 1) / 2)  # several between the same two
+        one, other = replace(one, y=one.y + down), replace(other, y=other.y + down)
         yield [
             _line(one, other),
             *_label(first, halves, (one.x + other.x) / 2, (one.y + other.y) / 2),
         ]
+
+
+def _between(segment: Segment) -> frozenset[str]:
+    return frozenset(member.host for member in segment.members)
 
 
 def _line(one: Box, other: Box, style: str = "cable") -> str:
@@ -167,7 +186,7 @@ def path(name: str) -> Path:
 
 
 def drawn(name: str) -> str:
-    return drawing(load_inventory(ROOT / "examples" / DRAWN[name] / "inventory.yaml"))
+    return drawing(load_inventory(ROOT / "examples" / DRAWN[name][0]))
 
 
 def main() -> int:
