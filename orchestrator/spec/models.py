@@ -11,39 +11,14 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.spec.entries import (
-    Build,
-    Cable,
+from orchestrator.spec.cluster_entries import (
     ClusterFile,
     DeploymentEntry,
     Endpoint,
-    Expect,
-    ExpectEntry,
     Gate,
-    GpuEntry,
-    Half,
     Hooks,
-    HostEntry,
-    InventoryFile,
-    Kind,
-    LimitsEntry,
-    LinkEntry,
-    MountEntry,
-    NetworkEntry,
-    Parallel,
-    PinnedLink,
     PortRange,
-    PortSpec,
-    Prepare,
-    PrepareEntry,
-    ProfileFile,
-    Ready,
     Replicas,
-    SecretRef,
-    Sourced,
-    Ssh,
-    SwitchLink,
-    Warmup,
 )
 from orchestrator.spec.fields import (
     Count,
@@ -57,6 +32,37 @@ from orchestrator.spec.fields import (
     Strict,
     Supervision,
     Version,
+)
+from orchestrator.spec.inventory_entries import (
+    Cable,
+    GpuEntry,
+    HostEntry,
+    InventoryFile,
+    LinkEntry,
+    NetworkEntry,
+    PinnedLink,
+    SecretRef,
+    Ssh,
+    SwitchLink,
+)
+from orchestrator.spec.kind_entries import (
+    Expect,
+    ExpectEntry,
+    Half,
+    Kind,
+    PortSpec,
+    Prepare,
+    PrepareEntry,
+    Sourced,
+)
+from orchestrator.spec.profile_entries import (
+    Build,
+    LimitsEntry,
+    MountEntry,
+    Parallel,
+    ProfileFile,
+    Ready,
+    Warmup,
 )
 
 __all__ = [

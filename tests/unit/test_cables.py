@@ -37,4 +37,6 @@ def test_every_host_cable_and_address_is_in_the_drawing(name: str) -> None:
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_each_guide_shows_its_drawing(name: str) -> None:
-    assert f"(cables-{name}.svg)" in (ROOT / "docs" / f"{DRAWN[name][1]}.md").read_text(encoding="utf-8")
+    assert f"(cables-{name}.svg)" in (ROOT / "docs" / f"{DRAWN[name][1]}.md").read_text(
+        encoding="utf-8"
+    )

@@ -21,7 +21,7 @@ from orchestrator.rdma.condition import Condition, Pcie
 from orchestrator.rdma.diagnose import judge
 from orchestrator.rdma.expect import Reach, expected
 from orchestrator.rdma.material import Material
-from orchestrator.spec.entries import Expect
+from orchestrator.spec.kind_entries import Expect
 
 LINK = "spark-1.p1~spark-2.p1"
 HOSTS = ("spark-1", "spark-2")

@@ -13,7 +13,7 @@ from orchestrator.data import packed
 from orchestrator.rdma.answers import Load, Way
 from orchestrator.rdma.condition import Pcie
 from orchestrator.rdma.expect import Reach, expected, reach
-from orchestrator.spec.entries import Expect
+from orchestrator.spec.kind_entries import Expect
 from orchestrator.spec.models import Kind
 from tests.unit.network.clusters import host
 

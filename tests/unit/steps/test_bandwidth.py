@@ -15,7 +15,7 @@ from orchestrator.facts.pcie import ReadPcie
 from orchestrator.plan.decide import decide
 from orchestrator.plan.graph import ordered
 from orchestrator.rdma.trials import fingerprint
-from orchestrator.spec.entries import Expect
+from orchestrator.spec.kind_entries import Expect
 from orchestrator.spec.models import Cluster, Gate
 from orchestrator.steps.bandwidth import LinkCarries, bandwidth_steps
 from orchestrator.steps.trial import TOOLS

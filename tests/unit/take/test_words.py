@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from orchestrator.errors import FilesWrong
 from orchestrator.knowledge.servers import entrypoint, known, serves
 from orchestrator.ranks.arguments import name_of, words
-from orchestrator.spec.entries import ProfileFile
 from orchestrator.spec.load import load_file
+from orchestrator.spec.profile_entries import ProfileFile
 from orchestrator.take.files import Place, Wish, files_of
 from orchestrator.take.formats import formats
 from orchestrator.take.line import read
