@@ -51,6 +51,7 @@ HEAVY = frozenset(
 LONG = ("test_netplan",)  # what the other worker begins with
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A worker takes a whole file, since what a file's tests leave is the next one's start."""
     for item in items:

@@ -17,10 +17,16 @@ from tests.lab.site import Site, changed
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 HEAD, WORKER = "orch-t-tiny-0", "orch-t-tiny-1"
-# Serves one streamed token, refuses --bogus as vLLM does, and notes each start.
+# Serves one streamed token, refuses --bogus as vLLM does though its help lists it, and notes each start.
 ENGINE = """
 import json, os, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
+if any(word.startswith("--help") for word in sys.argv):
+    names = "bogus host port served-model-name tensor-parallel-size pipeline-parallel-size "
+    names += "distributed-executor-backend dtype max-model-len max-num-seqs kv-cache-memory-bytes "
+    names += "compilation-config enforce-eager"
+    print("".join(f"  --{name} VALUE\\n" for name in names.split()))
+    sys.exit(0)
 if "--bogus" in sys.argv:
     sys.stderr.write("engine: error: unrecognized arguments: --bogus\\n")
     sys.exit(2)
