@@ -51,11 +51,12 @@ HEAVY = frozenset(
 LONG = ("test_netplan",)  # what the other worker begins with
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """A worker takes a whole file, since what a file's tests leave is the next one's start."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (_group(item) != "heavy", item.path.stem not in LONG))
 
 
