@@ -37,31 +37,16 @@ rm -rf /etc/netplan/40-orch.yaml /var/lib/orch/netplan
 netplan generate; networkctl reload
 for d in {" ".join(RAILS)}; do ip addr flush dev $d; ip link set $d mtu 1500; ip link set $d down; done
 """
-# Files whose engines fill the memory: one worker has them all, and begins with them.
-HEAVY = frozenset(
-    {
-        "test_vllm",
-        "test_data_parallel",
-        "test_native_sizes",
-        "test_ray_gang",
-        "test_bad_input",
-        "test_vllm_parser",
-    }
+# What begins: the longest files, those whose engines fill two cores between those that mostly wait.
+FIRST = (
+    *("test_bad_input", "test_netplan", "test_vllm", "test_network_manager", "test_verify"),
+    *("test_data_parallel", "test_promises", "test_native_sizes", "test_health", "test_ray_gang"),
 )
-LONG = ("test_netplan",)  # what the other worker begins with
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """A worker takes a whole file, since what a file's tests leave is the next one's start."""
-    item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: (_group(item) != "heavy", item.path.stem not in LONG))
-
-
-def _group(item: pytest.Item) -> str:
-    return "heavy" if item.path.stem in HEAVY else item.path.stem
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 _workers: list[int] = []  # their process ids, which their labs are named by
