@@ -87,11 +87,14 @@ Asked = Mapping[Query[Any], Script | Request]
 
 
 def union(queries: Iterable[Query[Any]], prefix: str = "read", known: Asked | None = None) -> Union:
-    """Join what the queries ask. `known`: what some of them ask, where many hosts are asked the same."""
+    """Join what the queries ask. `known`: what some of them ask, where many hosts are asked the same.
+
+    How work stands is asked before what it brings about: what has ended by then is seen by all that follows.
+    """
     commands: dict[Command, str] = {}
     names: dict[Query[Any], Mapping[str, str]] = {}
     requests: dict[Query[Any], Request] = {}
-    for query in dict.fromkeys(queries):
+    for query in sorted(dict.fromkeys(queries), key=lambda one: not getattr(one, "leads", False)):
         asked = known[query] if known and query in known else query.ask()
         if isinstance(asked, Request):
             requests[query] = asked

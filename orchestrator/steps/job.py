@@ -40,7 +40,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from orchestrator.contracts import Change
 from orchestrator.errors import Unknown
@@ -274,6 +274,7 @@ rm -rf "$d"
 class Job:
     """How a job stands. `pulse`: read-only shell whose output counts as progress too (bytes that arrived)."""
 
+    leads: ClassVar[bool] = True  # asked before the facts that it changes; see hosts/reader.py
     name: str
     sudo: bool = False
     pulse: Sh | None = None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from orchestrator.contracts import Query
 from orchestrator.errors import AuthRefused, NotRead, Unknown, Unreachable
+from orchestrator.facts.identity import Identify
 from orchestrator.hosts.reader import Answers, apply_and_read, read, script_with_reads, union
 from orchestrator.script import Command, Request, Result, Script, Sh, sh
+from orchestrator.steps.job import Job
 from tests.scripted.faults import Fault, FaultyHosts
 from tests.scripted.hosts import ReplyHost, ScriptedHosts
 
@@ -151,3 +155,13 @@ def test_a_script_and_its_reads_are_one_round_trip(hosts: ScriptedHosts) -> None
     results, answers = apply_and_read(hosts, "h1", script, [Words("/a", 1), Health(80)])
     assert answers.get(Health(80)) == "503 not yet" and set(results) == {"do"}
     assert hosts.round_trips["h1"] == 3
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_how_a_job_stands_is_asked_before_what_it_brings(reverse: bool) -> None:
+    """Else it may end between the two, and looks as if it had brought nothing."""
+    queries: list[Query[Any]] = [Job("image-take-1"), Words("/image"), Identify(), Words("/other")]
+    joined = union(queries[::-1] if reverse else queries)
+    assert next(iter(joined.names)) == Job("image-take-1")
+    first = next(iter(joined.commands.values()))
+    assert first in Job("image-take-1").ask().commands.values()
