@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from orchestrator.rdma.answers import WORST_FIRST, FabricVerdict
 from orchestrator.rdma.flow import Flow, Grid, grid
-from orchestrator.rdma.words import COLOURS, UNKNOWN, many, number
+from orchestrator.rdma.words import COLOURS, many, number
 from orchestrator.table import Cell, table
 from orchestrator.tidy import printable
 
@@ -59,7 +59,8 @@ def _cell(flows: Sequence[Flow] | None, same: bool) -> Cell:
         return "-" if same else "·"
     worst = flows[0]
     several = f"×{len(flows)}" if len(flows) > 1 else ""
-    rate = UNKNOWN if worst.gbps is None else f"{worst.gbps:.{0 if worst.gbps >= FINE else 1}f}"
+    known = worst.gbps
+    rate = f"{known:.0f}" if known is not None and known >= FINE else number(known)
     mark = MARKS[worst.state]
     return f"{rate}{mark}{several}", COLOURS[worst.state]
 
