@@ -49,16 +49,21 @@ def forbidden_capabilities() -> list[str]:
     return list(dict.fromkeys([*missing_capabilities(whose.read_text()), *NEVER]))
 
 
-def droppable(docker: Docker, image: str, names: Sequence[str]) -> list[str]:
-    """Those that this docker lets us drop: it refuses names that its version or machine does not know."""
-    if _creates(docker, image, names):
+def droppable(docker: Docker, lab: str, image: str, names: Sequence[str]) -> list[str]:
+    """Those that this docker lets us drop: it refuses names that its version or machine does not know.
+
+    What it is tried with has the lab's label: who is killed on the way leaves something that `down` finds.
+    """
+    if _creates(docker, lab, image, names):
         return list(names)
-    return [name for name in names if _creates(docker, image, [name])]
+    return [name for name in names if _creates(docker, lab, image, [name])]
 
 
-def _creates(docker: Docker, image: str, dropped: Sequence[str]) -> bool:
+def _creates(docker: Docker, lab: str, image: str, dropped: Sequence[str]) -> bool:
+    labels = ("--label", f"{LABEL}={lab}", "--label", f"{HOST_LABEL}=trial")
+    drop = _each("--cap-drop", dropped)
     try:
-        container = docker("create", "--network", "none", *_each("--cap-drop", dropped), image)
+        container = docker("create", "--network", "none", *labels, *drop, image)
     except CommandFailed:
         return False
     docker("rm", container.strip())

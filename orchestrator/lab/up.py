@@ -188,7 +188,7 @@ def _build(
                 network.name,
             )  # fmt: skip
 
-        dropped = droppable(docker, pieces.image, forbidden_capabilities())
+        dropped = droppable(docker, layout.name, pieces.image, forbidden_capabilities())
         shared = shared_folders(pieces.engine, pieces.llama)
 
         def one(host: LabHost) -> None:
