@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.contracts import Step
-from orchestrator.plan.decide import futile, settled
+from orchestrator.plan.decide import settled
 from orchestrator.plan.part import renamed
-from orchestrator.run.converge import Toolbox, exit_code, survey
-from orchestrator.run.executor import Executor
+from orchestrator.run.converge import Toolbox, execute, exit_code, survey
 from orchestrator.run.world import LiveWorld
 
 BACK = "back/"
@@ -32,14 +31,5 @@ def go_back(steps: Mapping[str, Step], tools: Toolbox, anew: Callable[[Toolbox],
     fresh.bus.planned(decision.plan, decision.problems)
     if settled(decision):
         return Back(0, touched=False, world=fresh.world)
-    outcome = Executor(
-        steps,
-        fresh.world,
-        fresh.apply,
-        fresh.bus,
-        skip=decision.plan.pruned,
-        futile=futile(decision),
-        cancel=fresh.cancel,
-        clock=fresh.clock,
-    ).run()
+    outcome = execute(steps, decision, fresh)
     return Back(exit_code(outcome), touched=True, world=fresh.world)

@@ -95,10 +95,10 @@ def converge(
             if wider <= held:
                 if _differs(decision, again):
                     review(again)
-                outcome = _execute(steps, again, tools)
+                outcome = execute(steps, again, tools)
                 return outcome, tools.aftermath(outcome, tools)
         held |= wider
-    outcome = _execute(steps, decision, tools)
+    outcome = execute(steps, decision, tools)
     return outcome, tools.aftermath(outcome, tools)
 
 
@@ -108,7 +108,8 @@ def _differs(one: Decision, other: Decision) -> bool:
     } or one.problems.keys() != other.problems.keys()
 
 
-def _execute(steps: Mapping[str, Step], decision: Decision, tools: Toolbox) -> Outcome:
+def execute(steps: Mapping[str, Step], decision: Decision, tools: Toolbox) -> Outcome:
+    """Carry it out as it stands, under whatever leases are held."""
     executor = Executor(
         steps,
         tools.world,
