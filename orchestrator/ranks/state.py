@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from orchestrator.facts.process_folder import RUNTIME as PROCESS
 from orchestrator.spec.models import Deployment, Host
 
-PROCESS = "process"  # a runtime without containers: files, GPUs and limits are the host's own
+__all__ = ["PROCESS", "ROOT_STATE", "USER_STATE", "state_folder", "unmounted"]
+
 ROOT_STATE = "/var/lib/orch"
 USER_STATE = "~/.local/state/orch"
 

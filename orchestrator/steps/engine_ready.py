@@ -13,6 +13,7 @@ from orchestrator.facts.container_engine import ReadContainerEngine
 from orchestrator.facts.engine_words import typed
 from orchestrator.facts.gpus import ReadGpus
 from orchestrator.facts.identity import Identify
+from orchestrator.ranks.state import PROCESS
 from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.process_ready import process_ready_steps
@@ -125,7 +126,7 @@ def engine_ready_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable
     yield from process_ready_steps(cluster)
     here = placed(cluster)
     for host in cluster.used_hosts:
-        if host.name not in here or host.runtime == "process":
+        if host.name not in here or host.runtime == PROCESS:
             continue
         wants = any(one.gpus not in (0, ()) for one in here[host.name])
         gpus = wants and not host.kind.logical_gpus and host.gpu_count != 0

@@ -13,6 +13,7 @@ from orchestrator.facts.gpus import ReadGpus
 from orchestrator.facts.limits import ReadLimits
 from orchestrator.facts.process_host import ProcessHost, ReadProcessHost
 from orchestrator.network.environment import environment_reads, rank_devices
+from orchestrator.ranks.state import PROCESS
 from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster, Host
 
@@ -79,7 +80,7 @@ def process_ready_steps(cluster: Cluster) -> Iterator[ProcessReady]:
     """For hosts that run ranks as processes. A part of the stage `engine-ready`."""
     here = placed(cluster)
     for host in cluster.used_hosts:
-        if host.name in here and host.runtime == "process":
+        if host.name in here and host.runtime == PROCESS:
             yield _of(cluster, host)
 
 

@@ -11,6 +11,7 @@ from orchestrator.errors import Refused
 from orchestrator.facts.answers import Container
 from orchestrator.facts.containers import CLUSTER, ReadContainers
 from orchestrator.facts.engine_words import spoken
+from orchestrator.ranks.state import PROCESS
 from orchestrator.script import Command, Script, Sh, sh
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.rights import serving
@@ -80,7 +81,7 @@ def takeover_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Ste
     """For hosts that serve, if the cluster file names any."""
     placed = serving(cluster)
     for host in cluster.used_hosts:
-        if cluster.takeover and host.name in placed and host.runtime != "process":
+        if cluster.takeover and host.name in placed and host.runtime != PROCESS:
             yield TakenOver(
                 id=f"{host.name}/takeover",
                 host=host.name,

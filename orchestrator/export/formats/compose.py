@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.contracts import Mount, Rank, World
 from orchestrator.export.model import Exported, common, header, ranks, secrets, told, yaml_text
 from orchestrator.flags import flags
+from orchestrator.ranks.state import PROCESS
 from orchestrator.runtimes.docker import LOG_OPTIONS
 from orchestrator.spec.models import Cluster, Deployment, Host
 
@@ -26,7 +27,7 @@ class Compose:
         wanted: dict[str, dict[str, str]] = {}
         scripts: dict[str, str] = {}
         for host, deployment, rank in ranks(cluster, world):
-            if host.runtime == "process":
+            if host.runtime == PROCESS:
                 made.leave(f"hosts.{host.name}", "runtime process: no container to write")
                 continue
             document = files.setdefault(

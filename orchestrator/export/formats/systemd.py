@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from orchestrator.contracts import Mount, Rank, World
 from orchestrator.export.model import Exported, common, header, home, ranks, secrets, told
+from orchestrator.ranks.state import PROCESS
 from orchestrator.runtimes.docker import LOG_OPTIONS
 from orchestrator.spec.models import Cluster, Deployment, Host
 
@@ -28,7 +29,7 @@ class Systemd:
         common(cluster, made)
         found = []
         for host, deployment, rank in ranks(cluster, world):
-            if host.runtime == "process":
+            if host.runtime == PROCESS:
                 made.leave(f"hosts.{host.name}", "runtime process: no container to write")
                 continue
             _unsaid(host, deployment, rank, made)
