@@ -15,20 +15,12 @@ from orchestrator.facts.help import Options, ReadHelp
 from orchestrator.flags import flags
 from orchestrator.network.environment import environment_reads
 from orchestrator.ranks.arguments import words
-from orchestrator.ranks.build import (
-    RESTART,
-    api_key,
-    environment,
-    member_addresses,
-    mounts,
-    rank,
-)
+from orchestrator.ranks.build import RESTART, api_key, environment, gang, mounts, rank
 from orchestrator.ranks.entrypoint import ENTRY, rendered
 from orchestrator.ranks.forms import fitting
 from orchestrator.ranks.health import with_health
 from orchestrator.ranks.help import help_of
 from orchestrator.ranks.rules import common_findings, owned
-from orchestrator.ranks.spec import as_gang
 from orchestrator.ranks.tasks import task_words
 from orchestrator.spec.models import Cluster, Deployment, Finding, Profile
 from orchestrator.steps.arguments import Arguments
@@ -138,11 +130,7 @@ class LlamaCpp:
         return tuple(_findings(cluster, deployment))
 
     def ranks(self, cluster: Cluster, deployment: Deployment, world: World) -> Sequence[Rank]:
-        addresses = member_addresses(cluster, deployment, world)
-        return as_gang(
-            _rank(cluster, deployment, index, addresses, world)
-            for index in range(len(deployment.hosts))
-        )
+        return gang(cluster, deployment, world, _rank)
 
     def reads(self, cluster: Cluster, deployment: Deployment) -> frozenset[tuple[str, Query[Any]]]:
         own = frozenset({(deployment.head, asked(cluster, deployment))})

@@ -16,13 +16,12 @@ from orchestrator.facts.help import Options
 from orchestrator.flags import flags
 from orchestrator.network.environment import environment_reads
 from orchestrator.ranks.arguments import name_of, words
-from orchestrator.ranks.build import RESTART, environment, member_addresses, rank
+from orchestrator.ranks.build import RESTART, environment, gang, rank
 from orchestrator.ranks.entrypoint import ENTRY, FOLDER, rendered
 from orchestrator.ranks.health import with_health
 from orchestrator.ranks.help import help_of
 from orchestrator.ranks.rules import common_findings, owned, said
 from orchestrator.ranks.slots import slot
-from orchestrator.ranks.spec import as_gang
 from orchestrator.spec.models import Cluster, Deployment, Finding, Profile
 from orchestrator.steps.arguments import Arguments
 from orchestrator.steps.programs import Programs
@@ -143,11 +142,7 @@ class TensorRtLlm:
         return (*own, *_findings(deployment), *_over_hosts(deployment))
 
     def ranks(self, cluster: Cluster, deployment: Deployment, world: World) -> Sequence[Rank]:
-        addresses = member_addresses(cluster, deployment, world)
-        return as_gang(
-            _rank(cluster, deployment, index, addresses, world)
-            for index in range(len(deployment.hosts))
-        )
+        return gang(cluster, deployment, world, _rank)
 
     def reads(self, cluster: Cluster, deployment: Deployment) -> frozenset[tuple[str, Query[Any]]]:
         return environment_reads(cluster, deployment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -18,6 +18,7 @@ from orchestrator.network.environment import (
 from orchestrator.ranks.context import image_of
 from orchestrator.ranks.local import digest
 from orchestrator.ranks.patched import patch_mounts
+from orchestrator.ranks.spec import as_gang
 from orchestrator.ranks.state import PROCESS, ROOT_STATE, USER_STATE, state_folder
 from orchestrator.spec.models import Cluster, Deployment, Host, LimitsEntry
 from orchestrator.spec.units import parse_size
@@ -73,6 +74,18 @@ def container_hosts(cluster: Cluster, deployment: Deployment) -> tuple[str, ...]
 def member_addresses(cluster: Cluster, deployment: Deployment, world: World) -> tuple[str, ...]:
     """Where each rank is reached by the others, head first."""
     return tuple(rank_address(cluster, deployment, host, world) for host in deployment.hosts)
+
+
+def gang(
+    cluster: Cluster,
+    deployment: Deployment,
+    world: World,
+    make: Callable[[Cluster, Deployment, int, Sequence[str], World], Rank],
+) -> tuple[Rank, ...]:
+    """A rank on each host, head first, each made knowing the addresses of all."""
+    addresses = member_addresses(cluster, deployment, world)
+    each = range(len(deployment.hosts))
+    return as_gang(make(cluster, deployment, index, addresses, world) for index in each)
 
 
 def uses_rdma(cluster: Cluster, deployment: Deployment, host: str, world: World) -> bool:
