@@ -19,7 +19,10 @@ MOST_BYTES = (
 )  # 16 GB takes 32 GB of a Spark's unified memory and has frozen nodes (playbooks issue 102)
 WARM_UPS, TIMES = 5, 20
 INFO = "NCCL INFO"  # NCCL writes among the table's lines
-VERSION = re.compile(r"^# nccl-tests version (\d[\w.]*)", re.MULTILINE)
+TOOL = re.compile(
+    r"^# (?:(nccl-tests) version (\d[\w.]{0,30})|(torch \d[\w.+]{0,40}, NCCL \d[\d.]{0,20})$)",
+    re.MULTILINE,
+)
 AVERAGE = re.compile(
     r"^# Avg bus bandwidth\s*: (\d{1,9}(?:\.\d{1,9})?)\s*(?:OK)?\s*$", re.MULTILINE
 )
@@ -51,7 +54,7 @@ class Busbw:
     wrong: int | None = None
     chosen: Chosen = Chosen("unknown")
     failure: Failure | None = None
-    tool: str = ""  # "nccl-tests 2.17.6"
+    tool: str = ""  # "nccl-tests 2.17.6", "torch 2.9.0, NCCL 2.28.9"
 
     @property
     def reason(self) -> Reason | None:
@@ -90,8 +93,8 @@ def chosen(log: str) -> Chosen:
 def measured(collective: Collective, said: Said) -> Busbw:
     """The table's average, proven by its rows; wrong values or an unreadable table are no number."""
     took = chosen(f"{said.out}\n{said.err}")
-    version = VERSION.search(said.out)
-    tool = f"nccl-tests {version[1]}" if version else ""
+    spoke = TOOL.search(said.out)
+    tool = " ".join(filter(None, spoke.groups())) if spoke else ""
     failure = _failure(said)
     rows = _rows(said.out)
     average, bounds = AVERAGE.findall(said.out), IN_BOUNDS.findall(said.out)

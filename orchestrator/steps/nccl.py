@@ -50,10 +50,12 @@ def nccl_rank(
         "MASTER_ADDR": member_addresses(cluster, deployment, world)[0],
         "MASTER_PORT": str(PORT),
         "NCCL_DEBUG": "INFO",
+        "NCCL_DEBUG_SUBSYS": "INIT,ENV",
         "ORCH_RUN": run,
         "RANK": str(index),
         "WORLD_SIZE": str(len(deployment.hosts)),
     }
+    env = environment(cluster, deployment, host, world, {}) | own
     made = rank(
         cluster,
         deployment,
@@ -62,7 +64,7 @@ def nccl_rank(
         role="nccl",
         entrypoint="python3",
         argv=(TEST, collective, str(BYTES)),
-        env=environment(cluster, deployment, host, world, {}) | own,
+        env={name: value for name, value in env.items() if name != "NCCL_DEBUG_FILE"},
         files={TEST: read_template("rdma/nccl_test.py", cluster.root)},
         ports=frozenset({PORT}) if index == 0 else frozenset(),
     )

@@ -47,11 +47,16 @@ class Fake:
     def __getitem__(self, at): return Fake()
     def __ne__(self, other): return Fake()
     def __int__(self): return WRONG
+    def item(self): return SUM[0]
     def __bool__(self): return True
 WRONG = 0
 __version__ = "2.9.0"
-float32 = None
+float32 = float64 = None
+SUM = [0]
 empty = full = arange = device = lambda *a, **k: Fake()
+def tensor(values, **k):
+    SUM[0] = 2 * values[0]
+    return Fake()
 class cuda:
     set_device = synchronize = staticmethod(lambda *a: None)
     class nccl:
@@ -61,7 +66,8 @@ DIST = """
 import time
 init_process_group = destroy_process_group = barrier = lambda *a, **k: None
 get_rank, get_world_size = (lambda: 0), (lambda: 2)
-all_reduce = all_gather_into_tensor = lambda *a: time.sleep(0.002)
+all_reduce = all_gather_into_tensor = lambda *a: time.sleep(SLOW)
+SLOW = 0.002
 """
 
 
@@ -176,6 +182,7 @@ def test_the_table_is_one_that_the_parser_of_nccl_tests_takes(
     assert found.reason is None, (found.reason, said)
     assert found.gbytes_per_s and 10 < found.gbytes_per_s < 150
     assert (found.bytes, found.wrong) == (2**28, 0)
+    assert found.tool == "torch 2.9.0, NCCL 2.28.9"
 
 
 def test_wrong_values_and_sockets_are_no_pass(tmp_path: Path) -> None:
