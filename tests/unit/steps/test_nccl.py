@@ -17,7 +17,7 @@ from orchestrator.errors import Refused
 from orchestrator.facts.answers import Container, Image
 from orchestrator.plan.graph import ordered
 from orchestrator.rdma.answers import Said
-from orchestrator.rdma.nccl import Collective, measured
+from orchestrator.rdma.nccl import Collective, command, measured
 from orchestrator.runtimes import runtime
 from orchestrator.steps.gang import image_read, ours
 from orchestrator.steps.nccl import (
@@ -106,7 +106,9 @@ def steps() -> list[Any]:
 def test_a_rank_a_host_with_the_gangs_own_environment() -> None:
     one = nccl_rank(DUO, SPREAD, 1, "all_gather", RUN, world())
     assert one.name == "orch-duo-vl-nccl-all-gather-1"
-    assert one.argv == ("/orch/nccl_test.py", "all_gather", str(2**30))
+    assert one.argv[:4] == ("/orch/nccl_rank.py", "all_gather", str(2**30), "all_gather_perf")
+    assert one.argv[3:] == command("all_gather", 2**30)
+    assert set(one.files) == {"/orch/nccl_rank.py", "/orch/nccl_test.py"}
     assert (one.env["RANK"], one.env["WORLD_SIZE"]) == ("1", "2")
     assert one.env["NCCL_IB_HCA"] == "=rocep1s0f1:1,roceP2p1s0f1:1"
     assert one.env["NCCL_DEBUG"] == "INFO"
