@@ -86,7 +86,7 @@ class Head:
             while len(lacks) < len(self.hosts) - 1:
                 try:
                     one = server.accept()[0]
-                except socket.timeout:
+                except TimeoutError:
                     missing = set(range(1, len(self.hosts))) - lacks.keys()
                     sys.exit(f"no word from rank {sorted(missing)} within {PATIENCE_S} s")
                 lacks.update(self.hello(one))
@@ -190,9 +190,10 @@ def main():
         for peer in head.peers.values():
             tell(peer, {"use": "torch"})
         why = "; ".join(f"rank {one}: {what}" for one, what in sorted(each.items()) if what)
-        print(f"# not nccl-tests: {why}", flush=True)
+        sys.stdout.write(f"# not nccl-tests: {why}\n")
+        sys.stdout.flush()
     torch = str(Path(__file__).with_name("nccl_test.py"))
-    os.execv(sys.executable, [sys.executable, torch, collective, size])
+    os.execv(sys.executable, [sys.executable, torch, collective, size])  # noqa: S606
 
 
 main()
