@@ -130,7 +130,9 @@ class FabricUsed(CountersStep):
         if not each:
             return f"{name} answers, but its ranks were given no RDMA device"
         if still := _named(each, carried=False):
-            return f"{name} answers, but {still} carried nothing: TCP fallback"
+            others = any(one.carried for one in each)
+            went = "its data went over the other devices" if others else "TCP fallback"
+            return f"{name} answers, but {still} carried nothing: {went}"
         if unread := _named(each, carried=None):
             return f"{name} answers, but whether {unread} carried it is not known: no counters"
         return ""

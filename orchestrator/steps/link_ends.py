@@ -67,7 +67,6 @@ def ends_steps(deployment: Deployment, segments: Iterable[Segment]) -> Iterator[
         yield EndsAgree(
             id=ends_id(deployment.name, segment),
             role="gate",
-            host=members[0].host,
             scope=deployment.name,
             needs=frozenset(f"{one.host}/network/confirm" for one in members),
             reads=frozenset((one.host, ReadNetwork()) for one in members),

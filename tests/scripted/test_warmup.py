@@ -190,14 +190,21 @@ def test_a_port_of_any_host_that_carried_nothing_is_named_and_refused_where_rdma
     after = ports(10**7, **{f"{host}_{rail}".replace("-", "_"): 0})
     site, _, step = used(tmp_path / "1", "required")
     keep(site, Moved("1", ports(0), after))
-    with pytest.raises(Refused, match=f"vl answers, but {host} {rail}:1 carried nothing: TCP"):
+    with pytest.raises(Refused, match=f"vl answers, but {host} {rail}:1 carried nothing: its data"):
         step.check(site.world)
     site, _, step = used(tmp_path / "2", "degraded-ok")
     keep(site, Moved("1", ports(0), after))
     assert step.check(site.world) is None
     assert step.remarks(site.world) == [
-        f"vl answers, but {host} {rail}:1 carried nothing: TCP fallback"
+        f"vl answers, but {host} {rail}:1 carried nothing: its data went over the other devices"
     ]
+
+
+def test_where_no_device_carried_anything_it_is_a_fallback(tmp_path: Path) -> None:
+    site, _, step = used(tmp_path, "required")
+    keep(site, Moved("1", ports(0), ports(0)))
+    with pytest.raises(Refused, match="spark-3 roceP2p1s0f1:1 carried nothing: TCP fallback"):
+        step.check(site.world)
 
 
 @pytest.mark.parametrize("host", PAIR)
