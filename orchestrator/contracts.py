@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
-from orchestrator.script import Request, Result, Script
+from orchestrator.script import Request, Result, Script, Sh
 
 if TYPE_CHECKING:
     from orchestrator.spec.models import Cluster, Deployment, Finding
@@ -219,6 +219,7 @@ class Runtime(Protocol):
     def start(self, rank: Rank) -> Script: ...  # removes a stale one of ours with that name first
     def stop(self, name: str, grace: float) -> Script: ...
     def logs(self, name: str, lines: int) -> Script: ...
+    def question(self, rank: Rank, text: Sh) -> Sh: ...  # as the rank would run it, and gone again
     def supervise(self, name: str, restart: str) -> Script: ...  # after readiness
     def ours(self, cluster: str | None) -> Query[Sequence[Any]]: ...  # facts.answers.Container
     def describe(self, rank: Rank) -> str: ...  # what a person would type; secrets by name only

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from orchestrator.contracts import Query, Rank, Step, World
-from orchestrator.facts.help import Options, ReadHelp
+from orchestrator.facts.help import Help, Options
 from orchestrator.flags import flags
 from orchestrator.network.environment import environment_reads
 from orchestrator.ranks.arguments import words
@@ -61,7 +61,7 @@ def _after(count: int, deployment: Deployment, options: Options | None) -> tuple
     return server_line(deployment, deployment.hosts[1:], options)[count:]
 
 
-def asked(cluster: Cluster, deployment: Deployment) -> ReadHelp:
+def asked(cluster: Cluster, deployment: Deployment) -> Help:
     """What the head's program says of itself."""
     return help_of(cluster, deployment, deployment.head, program(deployment.profile, "server"))
 
