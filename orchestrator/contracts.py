@@ -47,6 +47,7 @@ class Change:
     progress: str = ""  # moves when work moves: patience's stall clock restarts when it differs
     log: str = ""  # the last line that what is waited for wrote; of what failed, its last lines
     rank: str = ""  # whose line that is, as a host's name
+    unmet: str = ""  # what is the matter where it is still so after it was applied
     hint: str = ""  # what to type if it can't be brought about
 
 
