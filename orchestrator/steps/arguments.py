@@ -17,6 +17,7 @@ from orchestrator.flags.versions import known
 from orchestrator.ranks.arguments import name_of
 from orchestrator.ranks.build import container_hosts
 from orchestrator.ranks.context import image_of
+from orchestrator.ranks.help import help_of
 from orchestrator.runtimes import runtime
 from orchestrator.script import Command, Raw, Script, Sh, argv, sh
 from orchestrator.spec.models import Cluster, Deployment
@@ -35,11 +36,20 @@ class Arguments(GangStep):
     query: Help
     program: tuple[str, ...]
     ways: tuple[tuple[str, ...], ...] = (("--help",),)  # of asking it; the first that works
-    line: Line = field(compare=False)  # the words after the program, as its options have them
+    line: Line = field(compare=False)  # the words, as its options have them
 
     @classmethod
-    def of(cls, cluster: Cluster, deployment: Deployment, query: Help, **own: Any) -> Arguments:
+    def of(
+        cls,
+        cluster: Cluster,
+        deployment: Deployment,
+        program: tuple[str, ...],
+        line: Line,
+        **own: Any,
+    ) -> Arguments:
+        """`line`: what the head is called with, from the program on; who the workers are makes no difference."""
         name, host = deployment.name, deployment.head
+        query = help_of(cluster, deployment, host, program)
         return cls(
             id=f"{name}/arguments/{host}",
             role="gate",
@@ -50,6 +60,8 @@ class Arguments(GangStep):
             reads=rank_reads(cluster, deployment) | {(host, query)},
             patience=Patience(total=READ_S + 60, stall=READ_S + 60),
             query=query,
+            program=program,
+            line=line,
             cluster=cluster,
             deployment=deployment,
             **own,
@@ -64,7 +76,8 @@ class Arguments(GangStep):
                 hint="a copy of playbooks/up.yaml without the stage `arguments` starts it unread",
             )
         engine_key = self.deployment.profile.engine_key
-        lacking = unknown(engine_key, self.line(options), options)
+        after = self.line(options)[len(self.program) :]
+        lacking = unknown(engine_key, after, options)
         if not lacking:
             return None
         raise Refused(
