@@ -20,9 +20,9 @@ from tests.lab.test_promises import ask, killed_at
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 SECRET = "hidden-5b1f0a"
-# What root left in /run/orch is of no use to a user.
+# Root has used orch here before: its folder is none that a user may write.
 COMES = """
-rm -rf /run/orch
+mkdir -p /run/orch && touch /run/orch/lock /run/orch/lease.lock
 useradd --create-home --shell /bin/bash hpc && cp -r /home/orch/.ssh /home/hpc/ && chown -R hpc /home/hpc/.ssh
 """
 GOES = """
