@@ -307,7 +307,7 @@ def test_a_folder_that_is_not_ours_is_told_with_what_to_type(
     (tmp_path / "h1/home/.cache").write_text("")
     with pytest.raises(Failed, match="can't be written by tom") as failed:
         tom.acquire(["h1"])
-    assert "chown" in (failed.value.hint or "")
+    assert "ls -ld" in (failed.value.hint or "")
 
 
 def test_the_thread_renews_until_release(operator: Operator, tmp_path: Path) -> None:
