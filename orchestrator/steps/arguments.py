@@ -14,6 +14,7 @@ from orchestrator.facts.help import MARK, Help, Options
 from orchestrator.facts.programs import FOLDER
 from orchestrator.flags import flags
 from orchestrator.flags.versions import known
+from orchestrator.meant import close
 from orchestrator.ranks.arguments import name_of
 from orchestrator.ranks.build import container_hosts
 from orchestrator.ranks.context import image_of
@@ -21,7 +22,6 @@ from orchestrator.ranks.help import help_of
 from orchestrator.runtimes import runtime
 from orchestrator.script import Command, Raw, Script, Sh, argv, sh
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.spec.shape import close
 from orchestrator.steps.gang import GangStep, rank_reads
 
 READ_S = 240.0  # vLLM imports torch for it, from a disk that may be cold
