@@ -20,8 +20,10 @@ from pathlib import Path
 PATIENCE_S = 60  # until all ranks are there
 HELLO_S = 5
 TEST_S = 200
-TESTS = ("/opt/nccl-tests/build", "/opt/nccl_tests/build", "/workspace/nccl-tests/build")
-MPIS = ("/usr/local/mpi/bin", "/opt/hpcx/ompi/bin", "/opt/amazon/openmpi/bin")
+PLACES = (  # where images have them, if not on the PATH
+    *("/opt/nccl-tests/build", "/opt/nccl_tests/build", "/workspace/nccl-tests/build"),
+    *("/usr/local/mpi/bin", "/opt/hpcx/ompi/bin", "/opt/amazon/openmpi/bin"),
+)
 AGENT = """#!{python}
 import json, socket, sys
 with socket.socket(socket.AF_UNIX) as to:
@@ -32,20 +34,16 @@ with socket.socket(socket.AF_UNIX) as to:
 """
 
 
-def found(program, places):
-    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), *places]))
-
-
 def lacking(test, hosts):
     """Why nccl-tests can't be used here; "" where it can."""
     if not network(hosts):
         return "the hosts' addresses are not IPv4"
-    perf = found(test, TESTS)
+    perf = shutil.which(test)
     if perf is None:
         return f"there is no {test}"
     if b"libmpi.so" not in Path(perf).read_bytes():
         return f"{test} was built without MPI"
-    if not found("mpirun", MPIS) or not found("orted", MPIS):
+    if not shutil.which("mpirun") or not shutil.which("orted"):
         return "there is no Open MPI 4"
     return ""
 
@@ -127,10 +125,10 @@ class Head:
             "pml": "ob1",
             "btl": "tcp,self",
         }
-        argv = [found("mpirun", MPIS), "--allow-run-as-root", "--bind-to", "none"]
+        argv = [shutil.which("mpirun"), "--allow-run-as-root", "--bind-to", "none"]
         argv += ["-np", len(self.hosts), "--host", ",".join(f"{host}:1" for host in self.hosts)]
         argv += [word for name, value in settings.items() for word in ("--mca", name, value)]
-        argv += [found(words[0], TESTS), *words[1:]]
+        argv += [shutil.which(words[0]), *words[1:]]
         try:
             return subprocess.run([str(word) for word in argv], timeout=TEST_S).returncode
         except subprocess.TimeoutExpired:
@@ -176,6 +174,7 @@ def follow(peer):
 
 def main():
     collective, size, *words = sys.argv[1:]
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *PLACES])
     hosts, run = os.environ["ORCH_HOSTS"].split(","), os.environ["ORCH_RUN"]
     rank, lacks = int(os.environ["RANK"]), lacking(words[0], hosts)
     port = int(os.environ["MASTER_PORT"]) + 1

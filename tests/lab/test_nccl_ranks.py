@@ -74,6 +74,7 @@ def ranks(spaces: tuple[str, str], folders: tuple[Path, Path]) -> list[tuple[int
         env = {
             "PATH": f"{folder}:{os.environ['PATH']}", "RANK": str(number), "ORCH_RUN": "x",
             "ORCH_HOSTS": ",".join(ADDRESSES), "MASTER_PORT": "29555", "NCCL_IB_HCA": f"rail{number}",
+            "OMPI_MCA_btl_tcp_if_include": "lo",  # a host's own word, which is for what serves
         }  # fmt: skip
         inside = ("ip", "netns", "exec", space, "unshare", "--uts", "sh", "-c")
         call = (*inside, 'hostname "$0"; exec "$@"', f"h{number}", sys.executable, str(script))
