@@ -1,4 +1,4 @@
-"""A link whose ends have different MTUs starts no model: the reason, and what to type, as `orch` prints them."""
+"""Links that can't work start no model: the reason, and what to type, as `orch` prints them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from orchestrator.cli.files import check
 from orchestrator.cli.options import Site
 from orchestrator.cli.run import run
+from orchestrator.cli.up import up
+from orchestrator.errors import FilesWrong
 from tests.scripted.test_verify import INVENTORY, SERVER, Fabric
 from tests.scripted.test_verify_nccl import CLUSTER, PROFILE
 
@@ -57,3 +60,35 @@ def test_where_orch_may_not_set_it_the_host_is_refused_with_what_to_type(
     assert done.exit_code == 4, done.output
     assert "lo has MTU 1500, not 9000; and `become: never` forbids to change that" in done.output
     assert "on b: sudo ip link set dev lo mtu 9000" in done.output
+
+
+@pytest.mark.parametrize(
+    ("link", "said", "typed"),
+    [
+        (
+            "[a.p0, b.p1]",
+            "the cable of two hosts goes from a.p0 to b.p1: a pair has it in the same port on both",
+            "plug it into b.p0",
+        ),
+        (
+            "{ends: [a.p1, b.p1], subnets: [10.9.0.0/24, 10.9.0.0/24]}",
+            "links.0.subnets.1: both halves of a port in one subnet (10.9.0.0/24, 10.9.0.0/24)",
+            "give each half its own",
+        ),
+    ],
+    ids=["crossed", "one subnet"],
+)
+@pytest.mark.parametrize("verb", ["check", "up"])
+def test_cables_and_subnets_that_can_not_work_are_refused_before_a_host_is_asked(
+    fabric: Fabric, tmp_path: Path, verb: str, link: str, said: str, typed: str
+) -> None:
+    (tmp_path / "inventory.yaml").write_text(
+        f"version: 1\ndefaults: {{kind: dgx-spark}}\nhosts: {{a: {{}}, b: {{}}}}\nlinks: [{link}]\n"
+    )
+    done = CliRunner().invoke({"check": check, "up": up}[verb], [])
+    refused = done.exception if isinstance(done.exception, FilesWrong) else None
+    findings = [] if refused is None else [str(one) for one in refused.findings]
+    told = " ".join(" ".join([done.output, *findings]).split())
+    assert "inventory.yaml:4:" in told and said in told and typed in told, told
+    assert (done.exit_code if refused is None else refused.exit_code) == 2
+    assert not fabric.hosts.round_trips
