@@ -130,9 +130,9 @@ class NcclStart(NcclStep):
     def check(self, world: World) -> Change | None:
         if self.container(world) is not None:
             return None
-        return Change(
-            f"run {self.collective} of {BYTES // 2**20} MiB in {self.deployment.profile.image}"
-        )
+        boxed = self.host in container_hosts(self.cluster, self.deployment)
+        where = f"in {self.deployment.profile.image}" if boxed else "as a process"
+        return Change(f"run {self.collective} of {BYTES // 2**20} MiB {where}")
 
     def apply(self, change: Change, world: World) -> Script:
         rank = nccl_rank(

@@ -151,6 +151,25 @@ def test_what_another_run_started_is_started_anew() -> None:
     assert replace(over, run="other").check(world()) is None
 
 
+def test_where_a_rank_runs_is_told() -> None:
+    process = {"runtime": "process"}
+    hosts = {name: one.model_copy(update=process) for name, one in DUO.hosts.items()}
+    bare = DUO.model_copy(update={"hosts": hosts})
+    told = []
+    for of in (DUO, bare):
+        found = world()
+        for name in of.hosts:
+            found[name] = Answers({**found[name].answers, ours(of, name): ()})
+        start = next(one for one in nccl_steps(of, {"run": RUN}) if isinstance(one, NcclStart))
+        change = start.check(found)
+        assert change is not None
+        told.append(change.summary)
+    assert told == [
+        "run all_gather of 1024 MiB in vllm:1",
+        "run all_gather of 1024 MiB as a process",
+    ]
+
+
 def table(folder: Path, collective: str, wrong: int = 0) -> Said:
     """What the script prints, with a torch that has no GPU."""
     (folder / "torch").mkdir()
