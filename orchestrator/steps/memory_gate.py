@@ -64,14 +64,14 @@ class MemoryFree(GangStep):
         )
 
     def _fits(self, gpu: Gpu) -> None:
-        """What the card has left is not known where it does not say what is used: that is no pass."""
-        demand, total, used = self.deployment.memory_bytes, gpu.memory_bytes, gpu.memory_used_bytes
-        if demand is None or total is None or (used is not None and total - used >= demand):
+        """A card that does not say what is free is no pass."""
+        demand, total, free = self.deployment.memory_bytes, gpu.memory_bytes, gpu.memory_free_bytes
+        if demand is None or total is None or (free is not None and free >= demand):
             return
-        free = "nobody knows how much" if used is None else show_size(total - used)
+        left = "nobody knows how much" if free is None else show_size(free)
         raise Refused(
             f"{self.deployment.name} needs {show_size(demand)} of GPU {gpu.index},"
-            f" {free} of {show_size(total)} is free",
+            f" {left} of {show_size(total)} is free",
             host=self.host,
             step=self.id,
             hint=f"on {self.host}: nvidia-smi tells who uses it; or set gate: {{memory: off}}",

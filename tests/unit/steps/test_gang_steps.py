@@ -330,20 +330,21 @@ hosts:
 """
 
 
-def card(index: int, used: int | None, total: int | None = 80) -> Gpu:
-    sizes = (None if one is None else one * 2**30 for one in (total, used))
-    return Gpu(index, f"GPU-{'ab'[index]}", "H100", *sizes, None, "580.159.04")
+def card(index: int, free: int | None, total: int | None = 80) -> Gpu:
+    all_, left = (None if one is None else one * 2**30 for one in (total, free))
+    one = Gpu(index, f"GPU-{'ab'[index]}", "NVIDIA H200", all_, 0, None, "580.159.04")
+    return replace(one, memory_free_bytes=left)
 
 
 @pytest.mark.parametrize(
     ("gpus", "cards", "why"),
     [
-        ("1", (card(0, 70), card(1, 80)), None),
-        ("[1]", (card(0, 70), card(1, 71)), r"chat needs 10 GiB of GPU 1, 9 GiB of 80 GiB is free"),
-        ("all", (card(0, 0), card(1, 71)), r"GPU 1, 9 GiB of 80 GiB is free"),
-        ("1", (card(0, None), card(1, 0)), r"GPU 0, nobody knows how much of 80 GiB is free"),
+        ("1", (card(0, 10), card(1, 0)), None),
+        ("[1]", (card(0, 10), card(1, 9)), r"chat needs 10 GiB of GPU 1, 9 GiB of 80 GiB is free"),
+        ("all", (card(0, 80), card(1, 9)), r"GPU 1, 9 GiB of 80 GiB is free"),
+        ("1", (card(0, None), card(1, 80)), r"GPU 0, nobody knows how much of 80 GiB is free"),
         ("1", (card(0, None, None),), r"chat needs 10 GiB of memory, 1 GiB of 64 GiB"),
-        ("0", (card(0, 0), card(1, 0)), r"chat needs 10 GiB of memory, 1 GiB of 64 GiB"),
+        ("0", (card(0, 80), card(1, 80)), r"chat needs 10 GiB of memory, 1 GiB of 64 GiB"),
     ],
 )
 def test_a_card_with_memory_of_its_own_is_asked_itself(
