@@ -15,9 +15,8 @@ from typing import Any
 from orchestrator.errors import Unknown
 from orchestrator.script import Command, Raw, Result, Script, Sh, sh
 
-# A session over SSH often lacks the sbin folders, where ip, ss, rdma and swapon live on Debian, and the folder
-# that alone had nvidia-smi on a host with an H200 (docs/real-gpus.md).
-PREAMBLE = sh('export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/nvidia/bin"')
+# A session over SSH often lacks the sbin folders, where ip, ss, rdma and swapon live on Debian.
+PREAMBLE = sh('export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"')
 END = "end"
 TIMED_OUT = (124, 137)
 NOT_FOUND = 127

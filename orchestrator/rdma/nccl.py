@@ -125,6 +125,7 @@ def _proven(rows: Sequence[_Row], average: Sequence[str], bounds: Sequence[objec
 def _failure(said: Said) -> Failure | None:
     if said.rc == 0:
         return None
+    said = Said(said.rc, _uninformed(said.out), _uninformed(said.err), said.argv)
     known = recognised([*said.err.splitlines(), *said.out.splitlines()])
     if known is not None:
         return Failure(*known)
@@ -137,18 +138,26 @@ def _failure(said: Said) -> Failure | None:
     return Failure("tool-failed", telling_line(said))
 
 
+def _uninformed(text: str) -> str:
+    """Without NCCL's running commentary, which speaks of failures that are none."""
+    return "\n".join(line for line in text.splitlines() if INFO not in line)
+
+
 def _rows(out: str) -> tuple[_Row, ...]:
-    """Rows below the header; none at all where one of them can't be read."""
-    lines = [line for line in out.splitlines() if INFO not in line]
+    """Rows below the header; none at all where one of them can't be read.
+
+    A row begins with a number. What else stands there is NCCL's or torch's: warnings, and lines that a full buffer has
+    cut in two; a row that such a line has swallowed is missed by the average.
+    """
     titles: list[str] = []
     rows: list[_Row] = []
-    for line in lines:
+    for line in _uninformed(out).splitlines():
         words = line.split()
         if "busbw" in words and "size" in words:
             if titles:
                 return ()
             titles = words[words.index("size") :]
-        elif titles and words and not line.lstrip().startswith("#"):
+        elif titles and words and words[0][0].isdecimal():
             row = _row(titles, words)
             if row is None:
                 return ()

@@ -51,6 +51,7 @@ def nccl_rank(
         "MASTER_PORT": str(PORT),
         "NCCL_DEBUG": "INFO",
         "ORCH_RUN": run,
+        "PYTHONUNBUFFERED": "1",  # also C's output: NCCL's lines whole, and there if the rank is killed
         "RANK": str(index),
         "WORLD_SIZE": str(len(deployment.hosts)),
     }
