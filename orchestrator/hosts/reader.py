@@ -89,12 +89,13 @@ Asked = Mapping[Query[Any], Script | Request]
 def union(queries: Iterable[Query[Any]], prefix: str = "read", known: Asked | None = None) -> Union:
     """Join what the queries ask. `known`: what some of them ask, where many hosts are asked the same.
 
-    How work stands is asked before what it brings about: what has ended by then is seen by all that follows.
+    A query may have a `turn`: -1, asked before all others, or 1, after them; so what ends between two looks
+    is never seen as done by the first and as gone by the second.
     """
     commands: dict[Command, str] = {}
     names: dict[Query[Any], Mapping[str, str]] = {}
     requests: dict[Query[Any], Request] = {}
-    for query in sorted(dict.fromkeys(queries), key=lambda one: not getattr(one, "leads", False)):
+    for query in sorted(dict.fromkeys(queries), key=lambda one: getattr(one, "turn", 0)):
         asked = known[query] if known and query in known else query.ask()
         if isinstance(asked, Request):
             requests[query] = asked
