@@ -72,6 +72,7 @@ def test_a_table_in_the_middle_of_a_line() -> None:
     lost = measured("all_gather", Said(0, out.replace(row, row.replace(" 0.00 ", " NCCL WARN "))))
     assert lost.failure is not None
     assert lost.failure.kind == "unreadable"
+    assert "NCCL INFO" not in lost.failure.said
 
 
 def test_a_warning_behind_the_table_takes_nothing_from_it() -> None:

@@ -104,7 +104,9 @@ def test_a_rank_a_host_with_the_gangs_own_environment() -> None:
     assert (one.env["RANK"], one.env["WORLD_SIZE"]) == ("1", "2")
     assert one.env["NCCL_IB_HCA"] == "=rocep1s0f1:1,roceP2p1s0f1:1"
     assert one.env["NCCL_DEBUG"] == "INFO"
-    assert one.env["PYTHONUNBUFFERED"] == "1"  # tests/captured/gpu: without it NCCL's lines are lost
+    assert (
+        one.env["PYTHONUNBUFFERED"] == "1"
+    )  # tests/captured/gpu: without it NCCL's lines are lost
     head = nccl_rank(DUO, SPREAD, 0, "all_gather", RUN, world())
     assert one.env["MASTER_ADDR"] == head.env["VLLM_HOST_IP"]
     told = runtime("docker").describe(one)
