@@ -41,14 +41,11 @@ def gpu(name: str) -> str:
 
 def nccl(name: str, rc: int = 0) -> Said:
     """Both ranks of a recording, as `orch` puts them together: a process has one log for both outputs."""
-    ranks = [
-        "".join(
-            one.read_text(encoding="utf-8")
-            for one in sorted(GPU.glob(f"{name}_{rank}.*"), reverse=True)
-        )
+    head, other = (
+        "".join(one.read_text(encoding="utf-8") for one in sorted(GPU.glob(f"{name}_{rank}.*")))
         for rank in (0, 1)
-    ]
-    return Said(rc, *ranks)
+    )
+    return Said(rc, head, other)
 
 
 def a_test(
