@@ -55,6 +55,7 @@ def nccl_rank(
         "NCCL_DEBUG_SUBSYS": "INIT,ENV",
         "ORCH_HOSTS": ",".join(addresses),
         "ORCH_RUN": run,
+        "PYTHONUNBUFFERED": "1",  # also C's output: NCCL's lines whole, and there if the rank is killed
         "RANK": str(index),
         "WORLD_SIZE": str(len(deployment.hosts)),
     }
@@ -138,9 +139,9 @@ class NcclStart(NcclStep):
     def check(self, world: World) -> Change | None:
         if self.container(world) is not None:
             return None
-        return Change(
-            f"run {self.collective} of {BYTES // 2**20} MiB in {self.deployment.profile.image}"
-        )
+        boxed = self.host in container_hosts(self.cluster, self.deployment)
+        where = f"in {self.deployment.profile.image}" if boxed else "as a process"
+        return Change(f"run {self.collective} of {BYTES // 2**20} MiB {where}")
 
     def apply(self, change: Change, world: World) -> Script:
         rank = nccl_rank(

@@ -112,6 +112,9 @@ def test_a_rank_a_host_with_the_gangs_own_environment() -> None:
     assert (one.env["RANK"], one.env["WORLD_SIZE"]) == ("1", "2")
     assert one.env["NCCL_IB_HCA"] == "=rocep1s0f1:1,roceP2p1s0f1:1"
     assert one.env["NCCL_DEBUG"] == "INFO"
+    assert (
+        one.env["PYTHONUNBUFFERED"] == "1"
+    )  # tests/captured/gpu: without it NCCL's lines are lost
     head = nccl_rank(DUO, SPREAD, 0, "all_gather", RUN, world())
     assert one.env["MASTER_ADDR"] == head.env["VLLM_HOST_IP"]
     told = runtime("docker").describe(one)
@@ -157,6 +160,25 @@ def test_what_another_run_started_is_started_anew() -> None:
     over = next(one for one in steps() if isinstance(one, NcclEnded))
     assert start.check(world()) is not None
     assert replace(over, run="other").check(world()) is None
+
+
+def test_where_a_rank_runs_is_told() -> None:
+    process = {"runtime": "process"}
+    hosts = {name: one.model_copy(update=process) for name, one in DUO.hosts.items()}
+    bare = DUO.model_copy(update={"hosts": hosts})
+    told = []
+    for of in (DUO, bare):
+        found = world()
+        for name in of.hosts:
+            found[name] = Answers({**found[name].answers, ours(of, name): ()})
+        start = next(one for one in nccl_steps(of, {"run": RUN}) if isinstance(one, NcclStart))
+        change = start.check(found)
+        assert change is not None
+        told.append(change.summary)
+    assert told == [
+        "run all_gather of 1024 MiB in vllm:1",
+        "run all_gather of 1024 MiB as a process",
+    ]
 
 
 def table(folder: Path, collective: str, wrong: int = 0) -> Said:
