@@ -19,8 +19,8 @@ MOST_BYTES = (
 )  # 16 GB takes 32 GB of a Spark's unified memory and has frozen nodes (playbooks issue 102)
 WARM_UPS, TIMES = 5, 20
 INFO = "NCCL INFO"  # NCCL writes among the table's lines
-TOOL = re.compile(
-    r"^# (?:(nccl-tests) version (\d[\w.]{0,30})|(torch \d[\w.+]{0,40}, NCCL \d[\d.]{0,20})$)",
+TOOL = re.compile(  # anywhere in a line: the first half of one of NCCL's may stand before it
+    r"# (?:(nccl-tests) version (\d[\w.]{0,30})|(torch \d[\w.+]{0,40}, NCCL \d[\d.]{0,20})$)",
     re.MULTILINE,
 )
 AVERAGE = re.compile(

@@ -68,6 +68,7 @@ def test_a_table_in_the_middle_of_a_line() -> None:
     assert (
         found.failure.kind == "nothing-moved"
     )  # one rank: there is nobody to send to, and the table says so
+    assert found.tool == TABLE.removeprefix("# ")
     row = next(line for line in out.splitlines() if line.split()[0] == "1073741824")
     lost = measured("all_gather", Said(0, out.replace(row, row.replace(" 0.00 ", " NCCL WARN "))))
     assert lost.failure is not None
