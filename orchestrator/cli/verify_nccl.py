@@ -19,7 +19,7 @@ from orchestrator.facts.rank_log import RankLog
 from orchestrator.hosts.pool import run_all
 from orchestrator.hosts.reader import Reading, read
 from orchestrator.plan.build import build
-from orchestrator.rdma.answers import Said
+from orchestrator.rdma.answers import Reason, Said
 from orchestrator.rdma.live import environment_of
 from orchestrator.rdma.nccl import Busbw, measured
 from orchestrator.run.converge import exit_code
@@ -167,4 +167,10 @@ def _show(site: Site, found: dict[str, list[Busbw]], code: int) -> None:
                 + (f"  by {one.tool}" if one.tool else "")
             )
             if one.reason is not None:
-                click.secho(f"  cause  {one.reason.cause}\n  do     {one.reason.remedy}", fg="red")
+                click.secho(why(one.reason), fg="red")
+
+
+def why(reason: Reason) -> str:
+    """Why it is no pass, in the words of a link that is not healthy."""
+    seen = f"\n  seen   {reason.evidence}" if reason.evidence else ""
+    return f"  cause  {reason.cause}\n  do     {reason.remedy}{seen}"

@@ -30,6 +30,7 @@ IN_BOUNDS = re.compile(r"^# Out of bounds values\s*: (\d{1,18}) (OK|FAILED)\s*$"
 NUMBER = re.compile(r"\d{1,18}(?:\.\d{1,9})?")
 SOCKETS = re.compile(r"Using network Socket|via NET/Socket|NET/IB : No device found")
 RDMA = re.compile(r"Using network IB|via NET/IB")
+FORBIDDEN = re.compile(r"NCCL_IB_DISABLE set by environment to [1-9]")
 DEVICES = re.compile(r"NET/IB : Using ((?:\[\d+\]\S+ )+)")
 DEVICE = re.compile(r"\[\d+\]([^\s/]+)/\S+")
 ROUNDING = 0.02
@@ -61,12 +62,17 @@ class Busbw:
         """Why it is no pass: a failure, sockets, or a network that nobody named."""
         failure = self.failure
         if failure is None and self.chosen.network != "rdma":
-            kind = "sockets" if self.chosen.network == "sockets" else "unknown-network"
-            failure = Failure(kind, self.chosen.said)
+            failure = Failure(self._kind(), self.chosen.said)
         if failure is None:
             return None
         entry = failures()[failure.kind]
         return Reason(failure.kind, entry.cause, entry.remedy, failure.said)
+
+    def _kind(self) -> str:
+        """Of a network that is not RDMA; that NCCL was kept from it is no fault of the container's."""
+        if self.chosen.network == "unknown":
+            return "unknown-network"
+        return "ib-disabled" if FORBIDDEN.search(self.chosen.said) else "sockets"
 
 
 def command(collective: Collective, bytes_: int = 2**30) -> tuple[str, ...]:
@@ -79,15 +85,17 @@ def command(collective: Collective, bytes_: int = 2**30) -> tuple[str, ...]:
 
 def chosen(log: str) -> Chosen:
     """From NCCL_DEBUG=INFO lines of all ranks together."""
-    lines = [line for line in log.splitlines() if INFO in line]
+    lines = [line.partition(INFO)[2].strip() for line in log.splitlines() if INFO in line]
     found = [name for line in lines if (m := DEVICES.search(line)) for name in DEVICE.findall(m[1])]
     devices = tuple(dict.fromkeys(found))
-    for network, pattern in (("sockets", SOCKETS), ("rdma", RDMA)):
-        said = next((line for line in lines if pattern.search(line)), None)
-        if said is not None:
-            text = said.partition(INFO)[2].strip()[:300]
-            return Chosen("sockets" if network == "sockets" else "rdma", devices, text)
-    return Chosen("unknown", devices)
+    if _first(lines, SOCKETS):
+        return Chosen("sockets", devices, _first(lines, FORBIDDEN) or _first(lines, SOCKETS))
+    said = _first(lines, RDMA)
+    return Chosen("rdma" if said else "unknown", devices, said)
+
+
+def _first(lines: Sequence[str], pattern: re.Pattern[str]) -> str:
+    return next((line[:300] for line in lines if pattern.search(line)), "")
 
 
 def measured(collective: Collective, said: Said) -> Busbw:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from click.testing import CliRunner, Result
 
 from orchestrator.cli.options import Site
 from orchestrator.cli.verify import verify
+from orchestrator.cli.verify_nccl import why
 from orchestrator.errors import Locked
+from orchestrator.rdma.nccl import measured
 from orchestrator.run.converge import converge
 from orchestrator.run.retry import POLICIES, Policy
 from orchestrator.script import Request, Script
+from tests import captured
 from tests.scripted.faults import Fault, FaultyHosts, mutating
 from tests.scripted.hosts import ShellHost, TimelyHosts
 from tests.scripted.test_verify import INVENTORY, IP, LINK
@@ -170,3 +174,10 @@ def test_a_host_that_can_not_be_asked_is_told(duo: Duo, monkeypatch: pytest.Monk
     assert done.exit_code != 0
     assert "b: whether containers of the test are left is not known" in done.output
     assert [one for one in duo.left() if one.endswith("-0")] == []
+
+
+def test_what_nccl_said_stands_beside_the_cause() -> None:
+    reason = measured("all_gather", captured.nccl("h100_verify_gather")).reason
+    assert reason is not None
+    assert why(reason).splitlines()[-1] == "  seen   NCCL_IB_DISABLE set by environment to 1."
+    assert "seen" not in why(replace(reason, evidence=""))

@@ -1,7 +1,8 @@
 """nccl-tests' table and NCCL's own words on its network.
 
 Constructed: the layout of a two-Spark run in NVIDIA's dgx-spark-playbooks (research facts 1.7), numbers consistent;
-no GPU was at hand to record one. The rows of 17179869184 bytes are the ones printed there.
+no GPUs with RDMA were at hand to record one (sockets: test_nccl_captured.py). The rows of 17179869184 bytes are the
+ones printed there.
 """
 
 from __future__ import annotations

@@ -27,6 +27,34 @@ def test_two_ranks_over_sockets(name: str, collective: Collective, rate: float) 
     assert found.reason.name == "sockets"
 
 
+@pytest.mark.parametrize(
+    ("name", "collective", "rate"),
+    [("gather", "all_gather", 1.7971), ("reduce", "all_reduce", 1.822)],
+)
+def test_as_orch_itself_ran_it(name: str, collective: Collective, rate: float) -> None:
+    """The environment of a gang without RDMA devices: it is NCCL_IB_DISABLE that is told, not the container."""
+    found = measured(collective, captured.nccl(f"h100_verify_{name}"))
+    assert (found.bytes, found.gbytes_per_s, found.wrong) == (2**30, rate, 0)
+    assert found.tool == TABLE.removeprefix("# ")
+    assert found.chosen.network == "sockets"
+    assert found.reason is not None
+    assert found.reason.name == "ib-disabled"
+    assert found.reason.evidence == "NCCL_IB_DISABLE set by environment to 1."
+
+
+@pytest.mark.parametrize(
+    ("name", "collective", "rate"),
+    [("gather", "all_gather", 1.81743), ("reduce", "all_reduce", 1.74896)],
+)
+def test_nccl_tests_itself(name: str, collective: Collective, rate: float) -> None:
+    """mpirun puts both ranks' words into one log, also between the header and the row."""
+    found = measured(collective, Said(0, captured.gpu(f"h100_nccl_tests_{name}.out")))
+    assert (found.bytes, found.gbytes_per_s, found.wrong) == (2**28, rate, 0)
+    assert found.tool == "nccl-tests 2.19.6"
+    assert found.reason is not None
+    assert (found.reason.name, found.reason.evidence) == ("sockets", "NET/IB : No device found.")
+
+
 @pytest.mark.parametrize("line", ["Using network Socket", "via NET/Socket/0"])
 def test_each_of_its_words_tells_the_network(line: str) -> None:
     log = captured.nccl("h200_nccl_two_gather").out
