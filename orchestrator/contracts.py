@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from orchestrator.script import Request, Result, Script
@@ -82,7 +83,7 @@ class Step(ABC):
     reads: frozenset[tuple[str, Query[Any]]] = frozenset()  # (host, query)
     patience: Patience = Patience()
 
-    @property
+    @cached_property
     def touches(self) -> frozenset[str]:
         """Hosts that this step concerns: where it applies and what it reads."""
         return frozenset(host for host, _ in self.reads) | ({self.host} if self.host else set())
@@ -91,6 +92,8 @@ class Step(ABC):
         """As dataclasses.replace, which calls __init__ and costs ten times as much: plans have many steps."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, **changes)
+        if not changes.keys().isdisjoint(("host", "reads")):
+            other.__dict__.pop("touches", None)
         return other
 
     @abstractmethod

@@ -24,7 +24,8 @@ class Decision:
 
 def first_reads(steps: Mapping[str, Step]) -> frozenset[tuple[str, Query[Any]]]:
     """What one script per host can answer before anything is decided (HTTP is asked only when needed)."""
-    reads = frozenset().union(*(step.reads for step in steps.values()))
+    apart = {id(step.reads): step.reads for step in steps.values()}  # many steps share theirs
+    reads = frozenset().union(*apart.values())
     # Most queries are the same on every host; each is asked what it is once.
     by_http = {query for query in {one for _, one in reads} if isinstance(query.ask(), Request)}
     return frozenset(read for read in reads if read[1] not in by_http)

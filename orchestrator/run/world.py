@@ -23,9 +23,10 @@ class HostAnswers:
         self.answers: dict[Query[Any], Any] = {}
 
     def get(self, query: Query[T]) -> T:
-        if query not in self.answers:
-            raise NotRead(f"{query} was not read", host=self.host)
-        answer = self.answers[query]
+        try:
+            answer = self.answers[query]
+        except KeyError:
+            raise NotRead(f"{query} was not read", host=self.host) from None
         if isinstance(answer, OrchError):
             raise answer
         return answer  # type: ignore[no-any-return]  # the dict is keyed by the query's own type

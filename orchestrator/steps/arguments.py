@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Rank, Step, World
-from orchestrator.engines import engine
 from orchestrator.errors import Refused
 from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.help import MARK, Options, ReadHelp
@@ -24,7 +23,7 @@ from orchestrator.runtimes import runtime
 from orchestrator.script import Command, Raw, Script, Sh, argv, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.spec.shape import close
-from orchestrator.steps.gang import GangStep, rank_reads
+from orchestrator.steps.gang import GangStep, own_steps, rank_reads
 
 READ_S = 240.0  # vLLM imports torch for it, from a disk that may be cold
 WORD = re.compile(r"(--?[A-Za-z][\w-]*)(?:[.=].*)?", re.DOTALL)  # --flag, --flag=value, --flag.part
@@ -139,8 +138,7 @@ def argument_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Ste
     for deployment in cluster.deployments.values():
         if cluster.hosts[deployment.head].runtime == PROCESS:
             continue
-        own = engine(deployment.profile.engine).steps(cluster, deployment)
-        yield from (step for step in own if step.stage == "arguments")
+        yield from own_steps(cluster, deployment, "arguments")
 
 
 STAGES = {"arguments": argument_steps}
