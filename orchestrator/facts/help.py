@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.probe import host_path, listed, probe, script
 from orchestrator.facts.programs import kept_at
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
 MARK = "that is all of it"
@@ -44,7 +44,7 @@ def help_at(runtime: str, reference: str, mark: str, program: str) -> Sh:
     )
 
 
-@dataclass(frozen=True)
+@question
 class ReadHelp:
     """The options; None where nobody has looked yet. `mark`: what else it depends on."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.probe import host_path, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, seq, sh
 
 
-@dataclass(frozen=True)
+@question
 class ReadHostPrograms:
     """Program → found. The PATH is that of a session over SSH, which is also the one that a process gets."""
 

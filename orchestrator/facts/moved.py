@@ -7,9 +7,9 @@ Documentation/ABI/stable/sysfs-class-infiniband); a netdev's cover everything el
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.probe import count, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, Sh, seq, sh
 
 WORD = 4
@@ -40,7 +40,7 @@ def counters(rdma: tuple[tuple[str, int], ...], netdevs: tuple[str, ...]) -> Sh:
     return seq(lines)
 
 
-@dataclass(frozen=True)
+@question
 class ReadMoved:
     """Device → bytes that moved during the question that was kept in this file; None where there is none."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.answers import RdmaCounters
 from orchestrator.facts.moved import WORD
 from orchestrator.facts.probe import count, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 # One grep reads all; a counter that can't be read (EINVAL on some drivers) is not in its answer.
@@ -61,7 +61,7 @@ ERRORS = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadRdmaCounters:
     """(device, port) → its counters."""
 
