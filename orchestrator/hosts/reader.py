@@ -175,13 +175,16 @@ def read(
     known: Mapping[str, Facts] | None = None,
 ) -> Reading:
     """Ask all hosts at once: a script each, then their HTTP queries. `known` fills in the rest."""
-    by_host: dict[str, list[Query[Any]]] = {}
     # Most queries are the same on every host: each is named, and asked what it is, once.
-    names = {query: repr(query) for query in {query for _, query in wanted}}
-    scripts_of = {query: query.ask() for query in names}
-    for host, query in sorted(wanted, key=lambda pair: (pair[0], names[pair[1]])):
-        by_host.setdefault(host, []).append(query)
-    asked = {host: union(queries, known=scripts_of) for host, queries in by_host.items()}
+    scripts_of = {query: query.ask() for query in sorted({query for _, query in wanted}, key=repr)}
+    place = {query: number for number, query in enumerate(scripts_of)}
+    by_host: dict[str, list[Query[Any]]] = {host: [] for host in sorted({host for host, _ in wanted})}
+    for host, query in wanted:
+        by_host[host].append(query)
+    asked = {
+        host: union(sorted(queries, key=place.__getitem__), known=scripts_of)
+        for host, queries in by_host.items()
+    }
     errors: dict[str, OrchError] = {}
     fresh = {host: Answers(host) for host in asked}
     scripts = {host: Script(one.commands) for host, one in asked.items() if one.commands}
@@ -202,7 +205,9 @@ def _old(known: Mapping[str, Facts] | None) -> dict[str, Answers]:
 
 def _over(known: Mapping[str, Facts] | None, fresh: Mapping[str, Answers]) -> dict[str, Answers]:
     old = _old(known)
-    return {host: old.get(host, Answers(host)).with_answers(one) for host, one in fresh.items()}
+    return {
+        host: old[host].with_answers(one) if host in old else one for host, one in fresh.items()
+    }
 
 
 def _unread(asked: Union, host: str, error: OrchError, partial: Mapping[str, Result]) -> Answers:

@@ -63,7 +63,7 @@ def decide(steps: Mapping[str, Step], world: World) -> Decision:
     """Check every step whose ancestors leave the world as it is; the others are provisional."""
     found = _Findings()
     for one, step in steps.items():
-        if step.needs & found.unsettled:
+        if not step.needs.isdisjoint(found.unsettled):
             found.unsettled.add(one)
             found.later.add(one)
         elif not step.on_demand:
@@ -91,7 +91,7 @@ def _look_at_demanded(
     moving = set(found.unsettled)
     later: set[str] = set()
     for one, step in steps.items():
-        if step.needs & moving:
+        if not step.needs.isdisjoint(moving):
             moving.add(one)
             later |= {one} & demanded
         elif one in demanded:
@@ -127,7 +127,7 @@ def _demanded(steps: Mapping[str, Step], moving: set[str]) -> set[str]:
     leads: set[str] = set()  # steps with something moving at or after them
     for one in reversed(list(steps)):
         step = steps[one]
-        if below[one] & leads:
+        if not leads.isdisjoint(below[one]):
             leads.add(one)
             if step.on_demand:
                 wanted.add(one)

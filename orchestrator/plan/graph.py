@@ -45,6 +45,8 @@ class Frontier:
         return Frontier(merged)
 
     def joined(self, other: Frontier) -> Frontier:
+        if not self.by_host:
+            return other
         merged = {host: {s: set(i) for s, i in sc.items()} for host, sc in self.by_host.items()}
         for host, scopes in other.by_host.items():
             for scope, ids in scopes.items():
