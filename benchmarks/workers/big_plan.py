@@ -100,10 +100,11 @@ class OneMachine:
 
     def _answer(self, command: Command) -> Result:
         alike = replace(command, sh=Sh(NAMED.sub("m", command.sh)))
-        with self._lock:  # a thousand hosts would else start their shells at once
-            if alike not in self._known:
-                self._known[alike] = self._canned(command) or self._real(command)
-            return self._known[alike]
+        if alike not in self._known:
+            with self._lock:  # a thousand hosts would else start their shells at once
+                if alike not in self._known:
+                    self._known[alike] = self._canned(command) or self._real(command)
+        return self._known[alike]
 
     def _canned(self, command: Command) -> Result | None:
         for needle, text in CANNED.items():

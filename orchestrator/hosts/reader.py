@@ -95,7 +95,7 @@ def union(queries: Iterable[Query[Any]], prefix: str = "read", known: Asked | No
     names: dict[Query[Any], Mapping[str, str]] = {}
     requests: dict[Query[Any], Request] = {}
     for query in sorted(dict.fromkeys(queries), key=lambda one: not getattr(one, "leads", False)):
-        asked = known[query] if known and query in known else query.ask()
+        asked = (known or {}).get(query) or query.ask()
         if isinstance(asked, Request):
             requests[query] = asked
             continue
