@@ -86,7 +86,8 @@ class Step(ABC):
     @cached_property
     def touches(self) -> frozenset[str]:
         """Hosts that this step concerns: where it applies and what it reads."""
-        return frozenset(host for host, _ in self.reads) | ({self.host} if self.host else set())
+        hosts = {host for host, _ in self.reads}
+        return frozenset(hosts | {self.host} if self.host else hosts)
 
     def with_(self, **changes: Any) -> Self:
         """As dataclasses.replace, which calls __init__ and costs ten times as much: plans have many steps."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any, TypeVar, cast
 
 from orchestrator.contracts import Facts, Hosts, Query
@@ -83,19 +84,23 @@ class Union:
         )
 
 
-Asked = Mapping[Query[Any], Script | Request]
+Asked = tuple[Query[Any], Script | Request]
 
 
-def union(queries: Iterable[Query[Any]], prefix: str = "read", known: Asked | None = None) -> Union:
-    """Join what the queries ask. `known`: what some of them ask, where many hosts are asked the same.
+def union(queries: Iterable[Query[Any]], prefix: str = "read") -> Union:
+    """Join what the queries ask."""
+    return union_of(((query, query.ask()) for query in dict.fromkeys(queries)), prefix)
+
+
+def union_of(each: Iterable[Asked], prefix: str = "read") -> Union:
+    """Join queries with what they ask; each is there once.
 
     How work stands is asked before what it brings about: what has ended by then is seen by all that follows.
     """
     commands: dict[Command, str] = {}
     names: dict[Query[Any], Mapping[str, str]] = {}
     requests: dict[Query[Any], Request] = {}
-    for query in sorted(dict.fromkeys(queries), key=lambda one: not getattr(one, "leads", False)):
-        asked = (known or {}).get(query) or query.ask()
+    for query, asked in sorted(each, key=lambda one: not getattr(one[0], "leads", False)):
         if isinstance(asked, Request):
             requests[query] = asked
             continue
@@ -176,14 +181,14 @@ def read(
 ) -> Reading:
     """Ask all hosts at once: a script each, then their HTTP queries. `known` fills in the rest."""
     # Most queries are the same on every host: each is named, and asked what it is, once.
-    scripts_of = {query: query.ask() for query in sorted({query for _, query in wanted}, key=repr)}
-    place = {query: number for number, query in enumerate(scripts_of)}
-    by_host: dict[str, list[Query[Any]]] = {host: [] for host in sorted({host for host, _ in wanted})}
+    once = enumerate(sorted({query for _, query in wanted}, key=repr))
+    told = {query: (number, (query, query.ask())) for number, query in once}
+    by_host: dict[str, list[tuple[int, Asked]]] = {}
     for host, query in wanted:
-        by_host[host].append(query)
+        by_host.setdefault(host, []).append(told[query])
     asked = {
-        host: union(sorted(queries, key=place.__getitem__), known=scripts_of)
-        for host, queries in by_host.items()
+        host: union_of(one for _, one in sorted(by_host[host], key=itemgetter(0)))
+        for host in sorted(by_host)
     }
     errors: dict[str, OrchError] = {}
     fresh = {host: Answers(host) for host in asked}

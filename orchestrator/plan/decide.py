@@ -28,7 +28,8 @@ def first_reads(steps: Mapping[str, Step]) -> frozenset[tuple[str, Query[Any]]]:
     reads = frozenset().union(*apart.values())
     # Most queries are the same on every host; each is asked what it is once.
     by_http = {query for query in {one for _, one in reads} if isinstance(query.ask(), Request)}
-    return frozenset(read for read in reads if read[1] not in by_http)
+    kinds = {type(query) for query in by_http}
+    return reads.difference(read for read in reads if type(read[1]) in kinds and read[1] in by_http)
 
 
 @dataclass
