@@ -20,7 +20,8 @@ T_co = TypeVar("T_co", covariant=True)
 class Query(Protocol[T_co]):
     """A hashable question to one host: `Addresses()`, `Completion(...)`. Frozen dataclasses.
 
-    `ask` gives a Script (read-only; joined with all other queries into one round trip) or an HTTP Request.
+    `ask` gives a Script (read-only; joined with all other queries into one round trip) or an HTTP Request:
+    all queries of a class the one, or all the other.
     `parse` gets the results under the names that `ask` used (for a Request: under "http", rc = status,
     out = body; a connection error has rc 0 and the text in err). Raises Unknown; never gives a default.
     """

@@ -26,10 +26,9 @@ def first_reads(steps: Mapping[str, Step]) -> frozenset[tuple[str, Query[Any]]]:
     """What one script per host can answer before anything is decided (HTTP is asked only when needed)."""
     apart = {id(step.reads): step.reads for step in steps.values()}  # many steps share theirs
     reads = frozenset().union(*apart.values())
-    # Most queries are the same on every host; each is asked what it is once.
-    by_http = {query for query in {one for _, one in reads} if isinstance(query.ask(), Request)}
-    kinds = {type(query) for query in by_http}
-    return reads.difference(read for read in reads if type(read[1]) in kinds and read[1] in by_http)
+    kinds = {type(query): query for _, query in reads}  # all of a kind ask in the same way
+    by_http = {kind for kind, query in kinds.items() if isinstance(query.ask(), Request)}
+    return reads.difference(read for read in reads if type(read[1]) in by_http)
 
 
 @dataclass
