@@ -18,7 +18,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Query(Protocol[T_co]):
-    """A hashable question to one host: `Addresses()`, `Completion(...)`. Frozen dataclasses.
+    """A hashable question to one host: `Addresses()`, `Completion(...)`. Frozen dataclasses, by `question.question`.
 
     `ask` gives a Script (read-only; joined with all other queries into one round trip) or an HTTP Request:
     all queries of a class the one, or all the other.
