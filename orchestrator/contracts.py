@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
-from orchestrator.script import Request, Result, Script
+from orchestrator.script import Request, Result, Script, Sh
 
 if TYPE_CHECKING:
     from orchestrator.spec.models import Cluster, Deployment, Finding
@@ -49,6 +49,7 @@ class Change:
     progress: str = ""  # moves when work moves: patience's stall clock restarts when it differs
     log: str = ""  # the last line that what is waited for wrote; of what failed, its last lines
     rank: str = ""  # whose line that is, as a host's name
+    unmet: str = ""  # what is the matter where it is still so after it was applied
     hint: str = ""  # what to type if it can't be brought about
 
 
@@ -224,6 +225,7 @@ class Runtime(Protocol):
     def start(self, rank: Rank) -> Script: ...  # removes a stale one of ours with that name first
     def stop(self, name: str, grace: float) -> Script: ...
     def logs(self, name: str, lines: int) -> Script: ...
+    def question(self, rank: Rank, text: Sh) -> Sh: ...  # as the rank would run it, and gone again
     def supervise(self, name: str, restart: str) -> Script: ...  # after readiness
     def ours(self, cluster: str | None) -> Query[Sequence[Any]]: ...  # facts.answers.Container
     def describe(self, rank: Rank) -> str: ...  # what a person would type; secrets by name only

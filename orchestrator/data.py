@@ -6,11 +6,11 @@ In a checkout `profiles/`, `playbooks/` and `templates/` lie at the top; in a wh
 
 from __future__ import annotations
 
-import difflib
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import FilesWrong
+from orchestrator.meant import did_you_mean
 
 FOLDERS = ("kinds", "profiles", "playbooks", "templates")
 STARTING_FILES = ("cluster.yaml", "inventory.yaml")
@@ -41,9 +41,7 @@ def find(folder: str, name: str, root: Path | None = None) -> Path:
     for place in _places(folder, root):
         if (place / pure).is_file():
             return place / pure
-    known = sorted(listing(folder, root))
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(known) or 'none'}"
+    hint = did_you_mean(name, sorted(listing(folder, root)))
     raise FilesWrong(f"no {folder}/{name}, neither beside cluster.yaml nor in orch", hint=hint)
 
 

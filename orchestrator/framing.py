@@ -57,12 +57,18 @@ def new_marker() -> str:
     return secrets.token_hex(16)
 
 
-# The state folder: root's where we are root or another's sudo made it, else the account's own. Not
+# Where the state is, S: root's folder R, or of an account that can't be root one of its own. Not
 # XDG_RUNTIME_DIR: it goes away with the last session. A home may be shared between hosts.
-STATE = """
-S=${ORCH_STATE:-/run/orch}
-if [ -z "$ORCH_STATE" ] && [ ! -e "$S/lock" ] && [ "$(id -u)" != 0 ]; then
-read -r h </proc/sys/kernel/hostname; S=$HOME/.cache/orch/$h; fi
+PLACE = """
+S=$ORCH_STATE R=${ORCH_ROOT_STATE:-${ORCH_STATE:-/run/orch}}
+if [ -z "$S" ]; then S=$R
+[ "$(id -u)" = 0 ] || { read -r h </proc/sys/kernel/hostname; S=$HOME/.cache/orch/$h; }; fi
+"""
+# A lock can be held by whoever reads it: one of root's is one for all accounts.
+_SHARED = """
+[ ! -r "$R/lock" ] || S=$R
+"""
+MADE = """
 [ -e "$S/lock" ] || ( umask 022; mkdir -p "$S" && : >>"$S/lock" )
 """
 
@@ -220,7 +226,7 @@ def flushes(script: Script) -> list[int]:
 def _lock(held: Held | None, lock_wait: float) -> str:
     lock = _fill(_LOCK, tries=max(0, math.ceil(lock_wait / 0.2)))
     if held is None:
-        return STATE + lock + _FENCE_NONE
+        return PLACE + _SHARED + MADE + lock + _FENCE_NONE
     return f"S={quote(held.directory)} k={quote(held.token)}\n" + lock + _FENCE_OURS
 
 

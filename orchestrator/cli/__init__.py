@@ -72,6 +72,16 @@ class LazyVerbs(click.Group):
             raise TypeError(f"{VERBS[name][0]} is not a click command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word not in VERBS and not word.startswith("-") and not ctx.resilient_parsing:
+            from orchestrator.meant import did_you_mean
+
+            ctx.fail(f"there is no verb {word!r}: {did_you_mean(word, sorted(VERBS))}")
+        return super().resolve_command(ctx, args)
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Verbs from the table, so that Tab imports none of them; then options."""
         verbs = (CompletionItem(name, help=line) for name, (_, line) in sorted(VERBS.items()))

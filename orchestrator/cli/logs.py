@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 from orchestrator.cli.options import Site, cluster_options
 from orchestrator.errors import FilesWrong, OrchError
 from orchestrator.hosts.reader import read
+from orchestrator.meant import did_you_mean
 from orchestrator.observe.logs import Follower, Line, Source
 from orchestrator.observe.service_logs import service_sources
 from orchestrator.runtimes import runtime
@@ -156,7 +157,7 @@ def _all_known(cluster: Cluster, names: Iterable[str], sources: Iterable[Source]
     for name in names:
         if name not in known:
             raise FilesWrong(
-                f"there is no deployment {name!r}", hint=f"known: {', '.join(sorted(known))}"
+                f"there is no deployment {name!r}", hint=did_you_mean(name, sorted(known))
             )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import Failed, FilesWrong
-from orchestrator.spec import shape
+from orchestrator.meant import did_you_mean
 from orchestrator.spec.edit import value_at, with_value
 from orchestrator.spec.load import MAX_BYTES, Files
 
@@ -71,7 +71,7 @@ def profile_line(file: Path, deployment: str, new: str) -> ProfileLine:
     entry = known.get(deployment) if isinstance(known, dict) else None
     if entry is None:
         names = list(known) if isinstance(known, dict) else []
-        near = shape.did_you_mean(deployment, names)
+        near = did_you_mean(deployment, names)
         hint = near or f"there are: {', '.join(names) or 'none'}"
         raise FilesWrong(f"{file} has no deployment {deployment[:60]!r}", hint=hint)
     old = entry.get("profile") if isinstance(entry, dict) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
@@ -66,7 +66,9 @@ def look(site: Site) -> Status:
     world = read(site.hosts, wanted)
     found = {one.name: seen(one, wanted, world, world.errors.get(one.name)) for one in hosts}
     ranks = wanted_ranks(cluster)
-    return judge(cluster, ranks, found, _replies(site, to_ask(cluster, ranks, found)))
+    told = judge(cluster, ranks, found, _replies(site, to_ask(cluster, ranks, found)))
+    strangers = tuple(one for one in told.strangers if site.only is None or one.host in site.only)
+    return replace(told, strangers=strangers)  # of another host of a gang, not all is known
 
 
 def _replies(site: Site, asked: list[Deployment]) -> dict[str, Reply]:

@@ -11,16 +11,16 @@ from functools import partial
 from typing import Any
 
 from orchestrator.contracts import Query, Rank, Step, World
-from orchestrator.facts.help import Options, ReadHelp
+from orchestrator.facts.help import Help, Options
 from orchestrator.flags import flags
 from orchestrator.network.environment import environment_reads
-from orchestrator.ranks.arguments import words
+from orchestrator.ranks.arguments import host_and_port, program, words
 from orchestrator.ranks.build import RESTART, api_key, environment, gang, mounts, rank
 from orchestrator.ranks.entrypoint import ENTRY, rendered
 from orchestrator.ranks.forms import fitting
 from orchestrator.ranks.health import with_health
 from orchestrator.ranks.help import help_of
-from orchestrator.ranks.rules import common_findings, owned
+from orchestrator.ranks.rules import common_findings, falls_whole, owned
 from orchestrator.ranks.tasks import task_words
 from orchestrator.spec.models import Cluster, Deployment, Finding, Profile
 from orchestrator.steps.arguments import Arguments
@@ -29,10 +29,8 @@ from orchestrator.steps.programs import Programs
 NAME = "llamacpp"
 
 
-def program(profile: Profile, name: str) -> tuple[str, ...]:
-    """The words that call a program: `commands: {server: …, rpc-server: …}`, or its usual name."""
-    usual = {"server": "llama-server"}.get(name, name)
-    return tuple(profile.commands.get(name, usual).split())
+def server(profile: Profile) -> tuple[str, ...]:
+    return program(profile, "server", "llama-server")
 
 
 def rpc_port(deployment: Deployment) -> int:
@@ -45,25 +43,19 @@ def server_line(
     """`llama-server` on the head: what orch sets, then the user's arguments as this program takes them."""
     profile = deployment.profile
     source = "-m" if profile.model.startswith("/") else "-hf"
-    line = [*program(profile, "server"), source, profile.model]
+    line = [*server(profile), source, profile.model]
     if profile.served_name:
         line += ["--alias", profile.served_name]
-    line += ["--host", deployment.endpoint.bind or "0.0.0.0"]  # noqa: S104  (an API for others)
-    line += ["--port", str(deployment.port)]
+    line += host_and_port(deployment)
     if workers:
         line += ["--rpc", ",".join(f"{one}:{rpc_port(deployment)}" for one in workers)]
     args = fitting(NAME, profile.args, options)
     return (*line, *task_words(profile, None), *words(NAME, args))
 
 
-def _after(count: int, deployment: Deployment, options: Options | None) -> tuple[str, ...]:
-    """The words after the program; who the workers are makes no difference to which they are."""
-    return server_line(deployment, deployment.hosts[1:], options)[count:]
-
-
-def asked(cluster: Cluster, deployment: Deployment) -> ReadHelp:
+def asked(cluster: Cluster, deployment: Deployment) -> Help:
     """What the head's program says of itself."""
-    return help_of(cluster, deployment, deployment.head, program(deployment.profile, "server"))
+    return help_of(cluster, deployment, deployment.head, server(deployment.profile))
 
 
 def rpc_line(deployment: Deployment, address: str) -> tuple[str, ...]:
@@ -139,20 +131,16 @@ class LlamaCpp:
     def steps(self, cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
         """That programs are in the image and know their arguments: the head's script waits for the workers itself."""
         made: list[Step] = []
+        serve, rpc = server(deployment.profile), program(deployment.profile, "rpc-server")
         several = len(deployment.hosts) > 1
         for index, host in enumerate(deployment.hosts):
-            name = "rpc-server" if index else "server"
-            programs = {name: program(deployment.profile, name)[0]}
+            name, called = ("rpc-server", rpc) if index else ("server", serve)
             # the head's own RPC server, if it has one, is of one build with its llama-server: which RPC they speak
-            also = program(deployment.profile, "rpc-server")[:1] if several and not index else ()
-            made.append(
-                Programs.of(cluster, deployment, host, programs, model=not index, also=also)
-            )
-        serve = program(deployment.profile, "server")
-        line = partial(_after, len(serve), deployment)
-        query = asked(cluster, deployment)
-        made.append(Arguments.of(cluster, deployment, query, program=serve, line=line))
-        return made
+            also = rpc[:1] if several and not index else ()
+            one = {name: called[0]}
+            made.append(Programs.of(cluster, deployment, host, one, model=not index, also=also))
+        line = partial(server_line, deployment, deployment.hosts[1:])
+        return [*made, Arguments.of(cluster, deployment, serve, line)]
 
     def model_hosts(self, deployment: Deployment) -> tuple[str, ...]:
         """Only the head reads the file."""
@@ -169,12 +157,7 @@ def _findings(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
             path=f"{where}.parallel",
             suggestion="leave `parallel:` out",
         )
-    if deployment.supervision == "entrypoint" and len(deployment.hosts) > 1:
-        yield Finding(
-            message="a gang over RPC can't take one rank back by itself",
-            path=f"{where}.supervision",
-            suggestion="supervision: none",
-        )
+    yield from falls_whole(deployment, "a gang over RPC")
     mine = rpc_port(deployment)
     for other in cluster.deployments.values():
         shared = set(other.hosts) & set(deployment.hosts[1:])

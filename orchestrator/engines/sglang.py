@@ -15,12 +15,11 @@ from orchestrator.facts.help import Options
 from orchestrator.flags import flags
 from orchestrator.flags.versions import version
 from orchestrator.network.environment import environment_reads
-from orchestrator.ranks.arguments import name_of, words
+from orchestrator.ranks.arguments import host_and_port, name_of, program, words
 from orchestrator.ranks.build import RESTART, environment, gang, rank
 from orchestrator.ranks.entrypoint import ENTRY, rendered
 from orchestrator.ranks.health import with_health
-from orchestrator.ranks.help import help_of
-from orchestrator.ranks.rules import common_findings, owned, said
+from orchestrator.ranks.rules import common_findings, falls_whole, owned, said, unspread
 from orchestrator.ranks.slots import slot
 from orchestrator.ranks.tasks import task_words
 from orchestrator.spec.gpus import share
@@ -34,9 +33,9 @@ MEMORY = "mem-fraction-static"
 TIMEOUT = "dist-timeout"
 
 
-def program(profile: Profile) -> tuple[str, ...]:
-    """The words that start the server: `commands: {sglang: …}`, or its module in any version."""
-    return tuple(profile.commands.get(NAME, "python3 -m sglang.launch_server").split())
+def server(profile: Profile) -> tuple[str, ...]:
+    """What starts it in any version."""
+    return program(profile, NAME, "python3 -m sglang.launch_server")
 
 
 def port(cluster: Cluster, deployment: Deployment, which: str) -> int:
@@ -57,14 +56,13 @@ def line(
 ) -> tuple[str, ...]:
     """What one rank is started with: what orch sets, then the user's arguments in their order."""
     profile, sizes = deployment.profile, deployment.parallel
-    made = [*program(profile), "--model-path", profile.model]
+    made = [*server(profile), "--model-path", profile.model]
     if profile.served_name:
         made += ["--served-model-name", profile.served_name]
     if index:
         made += ["--host", "127.0.0.1", "--port", str(port(cluster, deployment, "health"))]
     else:
-        made += ["--host", deployment.endpoint.bind or "0.0.0.0"]  # noqa: S104  (an API for others)
-        made += ["--port", str(deployment.port)]
+        made += host_and_port(deployment)
     made += ["--tp-size", str(sizes.tensor)]
     if sizes.pipeline > 1:
         made += ["--pp-size", str(sizes.pipeline)]
@@ -90,8 +88,7 @@ def _entry(cluster: Cluster, deployment: Deployment, serve: Sequence[str]) -> di
     profile = deployment.profile
     if not profile.packages:
         return {"entrypoint": serve[0], "argv": tuple(serve[1:])}
-    python = tuple(profile.commands.get("python3", "python3").split())
-    values = {"python": python, "packages": profile.packages, "serve": serve}
+    values = {"python": program(profile, "python3"), "packages": profile.packages, "serve": serve}
     script = rendered(cluster.root, "vllm/packages.sh.j2", **values)
     return {"entrypoint": "sh", "argv": (ENTRY,), "files": {ENTRY: script}}
 
@@ -137,38 +134,26 @@ class SGLang:
 
     def steps(self, cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
         """That the program is in the image, and knows its arguments; ranks wait for each other (--dist-timeout)."""
-        serve = program(deployment.profile)
-        programs = {serve[0]: serve[0]}
-        made: list[Step] = [
-            Programs.of(cluster, deployment, host, programs) for host in deployment.hosts
-        ]
-        query = help_of(cluster, deployment, deployment.head, serve)
+        serve = server(deployment.profile)
 
-        def after(_: Options | None) -> Sequence[str]:
-            return line(cluster, deployment, 0, deployment.hosts)[len(serve) :]
+        def head(_: Options | None) -> Sequence[str]:
+            return line(cluster, deployment, 0, deployment.hosts)
 
-        return [*made, Arguments.of(cluster, deployment, query, program=serve, line=after)]
+        made = Programs.everywhere(cluster, deployment, {serve[0]: serve[0]})
+        return [*made, Arguments.of(cluster, deployment, serve, head)]
 
 
 def _findings(deployment: Deployment) -> Iterator[Finding]:
-    sizes, hosts = deployment.parallel, len(deployment.hosts)
-    if sizes.data > 1 and hosts > 1:
+    if deployment.parallel.data > 1 and len(deployment.hosts) > 1:
         yield said(
             deployment,
             "parallel.data",
             "SGLang has no replicas over hosts",
             "attention DP: args: {attn-dp-size: 2}; or a deployment for each",
         )
-    elif (sizes.tensor * sizes.pipeline) % hosts:
-        word = f"tensor {sizes.tensor} x pipeline {sizes.pipeline}"
-        yield said(deployment, "parallel", f"{word} can't be spread evenly over {hosts} hosts")
-    if deployment.supervision == "entrypoint" and hosts > 1:
-        yield said(
-            deployment,
-            "supervision",
-            "an SGLang gang can't take one rank back by itself",
-            "supervision: none",
-        )
+    else:
+        yield from unspread(deployment)
+    yield from falls_whole(deployment, "an SGLang gang")
     if deployment.profile.executor not in (None, "native", "mp"):
         yield said(
             deployment,

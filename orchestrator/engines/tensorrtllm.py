@@ -15,12 +15,11 @@ from orchestrator.contracts import Query, Rank, Step, World
 from orchestrator.facts.help import Options
 from orchestrator.flags import flags
 from orchestrator.network.environment import environment_reads
-from orchestrator.ranks.arguments import name_of, words
+from orchestrator.ranks.arguments import host_and_port, name_of, program, words
 from orchestrator.ranks.build import RESTART, environment, gang, rank
 from orchestrator.ranks.entrypoint import ENTRY, FOLDER, rendered
 from orchestrator.ranks.health import with_health
-from orchestrator.ranks.help import help_of
-from orchestrator.ranks.rules import common_findings, owned, said
+from orchestrator.ranks.rules import common_findings, falls_whole, owned, said, unspread
 from orchestrator.ranks.slots import slot
 from orchestrator.spec.models import Cluster, Deployment, Finding, Profile
 from orchestrator.steps.arguments import Arguments
@@ -29,11 +28,6 @@ from orchestrator.steps.programs import Programs
 NAME = "tensorrtllm"
 HOSTFILE = f"{FOLDER}/hostfile"
 SSH = "-F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p"
-
-
-def program(profile: Profile, name: str) -> tuple[str, ...]:
-    """The words that call a program in the image: `commands: {trtllm-serve: …}` or its name."""
-    return tuple(profile.commands.get(name, name).split())
 
 
 def serves(profile: Profile) -> tuple[str, ...]:
@@ -59,9 +53,8 @@ def _is_file(key: str, value: Any) -> bool:
 def line(deployment: Deployment) -> tuple[str, ...]:
     """`trtllm-serve serve MODEL`, what orch sets, then the user's arguments in their order."""
     profile, sizes = deployment.profile, deployment.parallel
-    made = [*serves(profile), profile.model]
-    made += ["--host", deployment.endpoint.bind or "0.0.0.0"]  # noqa: S104  (an API for others)
-    made += ["--port", str(deployment.port), "--tp_size", str(sizes.tensor)]
+    made = [*serves(profile), profile.model, *host_and_port(deployment)]
+    made += ["--tp_size", str(sizes.tensor)]
     if sizes.pipeline > 1:
         made += ["--pp_size", str(sizes.pipeline)]
     args = {
@@ -152,27 +145,21 @@ class TensorRtLlm:
         names = ["trtllm-serve"]
         if len(deployment.hosts) > 1:
             names += ["mpirun", "trtllm-llmapi-launch", "ssh", "bash"]
+
+        def head(_: Options | None) -> Sequence[str]:
+            return line(deployment)
+
         programs = {name: program(deployment.profile, name)[0] for name in names}
-        made: list[Step] = [
-            Programs.of(cluster, deployment, host, programs) for host in deployment.hosts
-        ]
-        serve = serves(deployment.profile)
-        query = help_of(cluster, deployment, deployment.head, serve)
-
-        def after(_: Options | None) -> Sequence[str]:
-            return line(deployment)[len(serve) :]
-
-        return [*made, Arguments.of(cluster, deployment, query, program=serve, line=after)]
+        made = Programs.everywhere(cluster, deployment, programs)
+        return [*made, Arguments.of(cluster, deployment, serves(deployment.profile), head)]
 
 
 def _findings(deployment: Deployment) -> Iterator[Finding]:
-    sizes, profile = deployment.parallel, deployment.profile
-    if sizes.data > 1:
+    profile = deployment.profile
+    if deployment.parallel.data > 1:
         yield said(deployment, "parallel.data", "trtllm-serve has no replicas", "a deployment each")
-    elif (sizes.tensor * sizes.pipeline) % len(deployment.hosts):
-        word = f"tensor {sizes.tensor} x pipeline {sizes.pipeline}"
-        hosts = len(deployment.hosts)
-        yield said(deployment, "parallel", f"{word} can't be spread evenly over {hosts} hosts")
+    else:
+        yield from unspread(deployment)
     for key, instead in (
         ("api_key", "a gateway with keys in front of it, and endpoint: {bind: 127.0.0.1}"),
         ("served_name", "ask for it by its own name"),
@@ -196,13 +183,7 @@ def _over_hosts(deployment: Deployment) -> Iterator[Finding]:
             "over hosts its ranks start by ssh, and the containers have no keys for that",
             f"mounts: [{{from: ~/.ssh, to: {keys}, read_only: true}}], with a key that they accept",
         )
-    if deployment.supervision == "entrypoint":
-        yield said(
-            deployment,
-            "supervision",
-            "a gang over MPI can't take one rank back by itself",
-            "supervision: none",
-        )
+    yield from falls_whole(deployment, "a gang over MPI")
     split = [word for word in line(deployment) if word != "".join(word.split())]
     if split:
         yield said(

@@ -27,7 +27,7 @@ from orchestrator.facts.container_engine import ReadContainerEngine
 from orchestrator.facts.containers import ReadContainers
 from orchestrator.facts.engine_words import program
 from orchestrator.facts.gpus import ReadGpus
-from orchestrator.facts.help import ReadHelp
+from orchestrator.facts.help import ReadHelp, ReadHostHelp
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.original import Original, ReadOriginal
 from orchestrator.facts.processes import ReadProcesses
@@ -180,6 +180,7 @@ ANSWERS: Mapping[type[Any], Callable[[Cluster, Host, object], object]] = {
     ReadGpus: assumed_gpus,
     ReadProcesses: assumed_containers,
     ReadHelp: assumed_help,
+    ReadHostHelp: assumed_help,
     ReadNetwork: assumed_network,
     ReadOriginal: assumed_original,
     ReadRdma: assumed_rdma,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.engine_words import spoken
@@ -66,6 +67,7 @@ class Ended:
 class ReadEnded:
     """Is the job with this content done? By its mark, or by the container that ended with 0."""
 
+    turn: ClassVar[int] = 1  # after containers and logs, that may tell an end
     runtime: str
     name: str
     mark: str  # file on the host with the content's sum

@@ -1,7 +1,7 @@
 """What an engine's own `--help` says that it takes: the last word on arguments, whatever tables say.
 
 Kept on the host by image id, mounts and the age of a mounted program, because reading it takes a container, and vLLM
-many seconds.
+many seconds. Of a program without an image, by its path, its age, and that of the Python packages beside it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from orchestrator.facts.host_programs import looking_in
 from orchestrator.facts.probe import host_path, listed, probe, script
-from orchestrator.facts.programs import kept_at
+from orchestrator.facts.programs import FOLDER, kept_at
 from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
@@ -57,12 +58,64 @@ class ReadHelp:
     def place(self) -> Sh:
         return help_at(self.runtime, self.reference, self.mark, self.program)
 
+    @property
+    def nowhere(self) -> str:
+        """Why there is no place for it."""
+        return f"image {self.reference} is not on this host"
+
     def ask(self) -> Script:
-        body = sh('{}\nif [ -n "$f" ] && [ -e "$f" ]; then cat "$f"; fi\necho end', Raw(self.place))
-        return script(help=probe(body))
+        return _ask(self.place)
 
     def parse(self, results: Mapping[str, Result]) -> Options | None:
-        lines = listed(results, "help", f"--help in {self.reference}")
-        if not lines or lines[-1] != MARK:
-            return None
-        return options(lines[:-1])
+        return _kept(results, f"--help in {self.reference}")
+
+
+@question
+class ReadHostHelp:
+    """The same of a program that a process calls, found as the rank finds it: in these folders, then in PATH."""
+
+    program: str
+    mark: str
+    folders: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> Sh:
+        """A package that is installed anew changes the folder that it is in, and not the `python3` that runs it."""
+        return sh(
+            """p=$(
+{}
+command -v {})
+case $p in
+/*) f={}/{}-$(stat -L -c %n.%Y.%s -- "$p" "${p%/*}"/../lib/python3*/site-packages 2>/dev/null | cksum | tr " " -) ;;
+*) f= ;;
+esac""",
+            Raw(looking_in(self.folders)),
+            self.program,
+            Raw(FOLDER),
+            self.mark,
+        )
+
+    @property
+    def nowhere(self) -> str:
+        return f"there is no {self.program} in {' and '.join([*self.folders, 'PATH'])}"
+
+    def ask(self) -> Script:
+        return _ask(self.place)
+
+    def parse(self, results: Mapping[str, Result]) -> Options | None:
+        return _kept(results, f"--help of {self.program}")
+
+
+Help = ReadHelp | ReadHostHelp
+
+
+def _ask(place: Sh) -> Script:
+    body = sh('{}\nif [ -n "$f" ] && [ -e "$f" ]; then cat "$f"; fi\necho end', Raw(place))
+    return script(help=probe(body))
+
+
+def _kept(results: Mapping[str, Result], what: str) -> Options | None:
+    lines = listed(results, "help", what)
+    if not lines or lines[-1] != MARK:
+        return None
+    return options(lines[:-1])

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from orchestrator.facts.probe import host_path, listed, probe, reading, script
 from orchestrator.question import question
-from orchestrator.script import Raw, Result, Script, seq, sh
+from orchestrator.script import Raw, Result, Script, Sh, seq, sh
+
+
+def looking_in(folders: Iterable[str]) -> Sh:
+    """Shell that puts folders before those of PATH; for a subshell."""
+    first = [sh("{}\nbefore=${before:+$before:}$p", Raw(host_path(one))) for one in folders]
+    return sh("before=\n{}\nPATH=${before:+$before:}$PATH", Raw(seq(first)))
 
 
 @question
@@ -17,9 +23,6 @@ class ReadHostPrograms:
     programs: tuple[str, ...]
 
     def ask(self) -> Script:
-        first = [
-            sh("{}\nbefore=${before:+$before:}$p", Raw(host_path(one))) for one in self.folders
-        ]
         looks = [
             sh(
                 'if command -v {} >/dev/null 2>&1; then echo "yes "{}; else echo "no "{}; fi',
@@ -29,11 +32,7 @@ class ReadHostPrograms:
             )
             for one in self.programs
         ]
-        body = sh(
-            "(\nbefore=\n{}\nPATH=${before:+$before:}$PATH\n{}\necho end\n)",
-            Raw(seq(first)),
-            Raw(seq(looks)),
-        )
+        body = sh("(\n{}\n{}\necho end\n)", Raw(looking_in(self.folders)), Raw(seq(looks)))
         return script(programs=probe(body))
 
     def parse(self, results: Mapping[str, Result]) -> Mapping[str, bool]:

@@ -23,6 +23,11 @@ class Kept:
     user: bool = False  # a user's unit
 
     @property
+    def shown(self) -> str:
+        """For a person."""
+        return f"{self.kind} {self.target}"
+
+    @property
     def text(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
 

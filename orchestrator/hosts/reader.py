@@ -95,12 +95,13 @@ def union(queries: Iterable[Query[Any]], prefix: str = "read") -> Union:
 def union_of(each: Iterable[Asked], prefix: str = "read") -> Union:
     """Join queries with what they ask; each is there once.
 
-    How work stands is asked before what it brings about: what has ended by then is seen by all that follows.
+    A query may have a `turn`: -1, asked before all others, or 1, after them; so what ends between two looks
+    is never seen as done by the first and as gone by the second.
     """
     commands: dict[Command, str] = {}
     names: dict[Query[Any], Mapping[str, str]] = {}
     requests: dict[Query[Any], Request] = {}
-    for query, asked in sorted(each, key=lambda one: not getattr(one[0], "leads", False)):
+    for query, asked in sorted(each, key=lambda one: getattr(one[0], "turn", 0)):
         if isinstance(asked, Request):
             requests[query] = asked
             continue

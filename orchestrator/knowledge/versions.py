@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from orchestrator.flags import flags
 from orchestrator.flags.versions import Known, Names, Span, Version, known, version, words
+from orchestrator.meant import close
 from orchestrator.ranks.arguments import name_of
 from orchestrator.spec.models import Cluster, Deployment, Finding
-from orchestrator.spec.shape import close
 
 
 def check(cluster: Cluster, told: frozenset[str] = frozenset()) -> Iterator[Finding]:

@@ -11,12 +11,14 @@ from orchestrator.contracts import Query, World
 from orchestrator.errors import OrchError
 from orchestrator.facts import Identify, ReadGpus, ReadListening
 from orchestrator.facts.answers import Container, Gpus, Identity, ListeningPort
+from orchestrator.facts.kept_services import Kept, ReadKept
 from orchestrator.ranks.build import container_name
 from orchestrator.ranks.context import subject
 from orchestrator.runtimes import runtime
 from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster, Deployment, Host
 from orchestrator.spec.services import UNRANKED, listens
+from orchestrator.steps.service import placed_services
 
 Reads = frozenset[tuple[str, Query[Any]]]
 # a desktop and the driver's own contexts take a few hundred MiB; a model takes more than this
@@ -132,6 +134,7 @@ def questions(cluster: Cluster, hosts: Iterable[Host]) -> Reads:
     for host in hosts:
         found.add((host.name, runtime(host.runtime).ours(None)))
         found.add((host.name, Identify()))
+        found.add((host.name, ReadKept(cluster.name)))
         if host.name in placed(cluster):
             found.add((host.name, _listening(host)))
             if host.gpu_count != 0 and not host.kind.logical_gpus:
@@ -152,6 +155,7 @@ class Seen:
     clock: float | None
     listening: Sequence[ListeningPort]
     gpus: Gpus | None
+    services: Mapping[str, Kept] = field(default_factory=dict)  # that orch has started
     unreachable: str = ""
     unread: tuple[str, ...] = ()
 
@@ -180,6 +184,7 @@ def seen(host: Host, wanted: Reads, world: World, error: OrchError | None = None
         identity.clock_epoch_s if identity else None,
         answers.get(ReadListening, ()),
         answers.get(ReadGpus),
+        answers.get(ReadKept, {}),
         unread=tuple(sorted(unread)),
     )
 
@@ -299,6 +304,7 @@ def _strangers(cluster: Cluster, at: Seen, wanted: set[tuple[str, str]]) -> Iter
             yield Stranger(at.host, f"{one.name} of the cluster {owner}")
         elif owner is None and one.serves and one.state in HOLDING:
             yield Stranger(at.host, _foreign(cluster, at.host, one))
+    yield from _services_left(cluster, at)
     running = {
         one.labels.get("orch.deployment")
         for one in containers.values()
@@ -307,6 +313,18 @@ def _strangers(cluster: Cluster, at: Seen, wanted: set[tuple[str, str]]) -> Iter
     yield from _ports_taken(cluster, at, running)
     if not running:
         yield from _gpus_taken(at)
+
+
+def _services_left(cluster: Cluster, at: Seen) -> Iterator[Stranger]:
+    """Compose projects and units that orch has started, for deployments that the files have no more."""
+    used = at.host in {one.name for one in cluster.used_hosts}
+    here = placed_services(cluster, at.host)
+    for name in sorted(at.services.keys() - here):
+        what = f"{at.services[name].shown} of deployment {name}, started by orch"
+        verb = "up" if used else "down"
+        yield Stranger(
+            at.host, f"{what}, which the files do not place here; `orch {verb}` stops it"
+        )
 
 
 def _foreign(cluster: Cluster, host: str, one: Container) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 from orchestrator.contracts import Step
 from orchestrator.errors import FilesWrong
+from orchestrator.meant import did_you_mean
 from orchestrator.plan.graph import Frontier, ordered
 from orchestrator.plan.predicates import PREDICATES
 from orchestrator.plan.stages import stage_builders
@@ -125,8 +125,6 @@ def _in_stage(step: Step, entry: StageEntry, frontier: Frontier) -> Step:
 
 def unknown(what: str, name: str, known: Iterable[Any]) -> FilesWrong:
     """An error for a name that is none of `known`, with the nearest one."""
-    near = get_close_matches(name, [str(one) for one in known], n=1)
-    hint = (
-        f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(map(str, known)))}"
+    return FilesWrong(
+        f"there is no {what} {name!r}", hint=did_you_mean(name, sorted(map(str, known)))
     )
-    return FilesWrong(f"there is no {what} {name!r}", hint=hint)

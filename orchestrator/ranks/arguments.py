@@ -1,4 +1,4 @@
-"""`args:` of a profile as words of a command line: nothing lost, nothing reordered."""
+"""What a program is called with: its own words, and `args:` of a profile, nothing lost, nothing reordered."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.flags import flags
+from orchestrator.spec.models import Deployment, Profile
+
+
+def program(profile: Profile, name: str, usual: str = "") -> tuple[str, ...]:
+    """The words that call a program: `commands: {NAME: /opt/x/name}`, or what it is called elsewhere."""
+    return tuple(profile.commands.get(name, usual or name).split())
+
+
+def host_and_port(deployment: Deployment) -> tuple[str, ...]:
+    """Where an API that others are to reach listens."""
+    host = deployment.endpoint.bind or "0.0.0.0"  # noqa: S104
+    return ("--host", host, "--port", str(deployment.port))
+
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
 

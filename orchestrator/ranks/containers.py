@@ -210,6 +210,14 @@ class Containers(ABC):
         text = sh("{} logs --timestamps --tail {} {} 2>&1", self._do, lines, name)
         return Script({"logs": Command(text, keep=1_048_576)})
 
+    def question(self, rank: Rank, text: Sh) -> Sh:
+        """A container as the rank's, but without a network."""
+        head: list[Word] = ["run", "--rm", "--network", "none"]
+        head += self.gpus(rank.gpus) if rank.gpus is not None else ()
+        env = [word for name in sorted(rank.env) for word in ("-e", f"{name}={rank.env[name]}")]
+        tail = ["--entrypoint", "sh", rank.image, "-c", text]
+        return words([self._do, *head, *env, *mount_words(rank.mounts), *tail])
+
     def supervise(self, name: str, restart: str) -> Script:
         """The mark first: a restarted entrypoint must find it. An image without a shell has none of ours."""
         make = sh("mkdir -p {} && : > {}", FOLDER, READY)

@@ -1,4 +1,4 @@
-"""Which `--help` arguments are held to: of the program that the head calls, in its image, with its mounts."""
+"""Which `--help` arguments are held to: of the program that the head calls, as the head would call it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from orchestrator.contracts import Mount
-from orchestrator.facts.help import ReadHelp
-from orchestrator.ranks.build import mounts
+from orchestrator.facts.help import Help, ReadHelp, ReadHostHelp
+from orchestrator.ranks.build import PROCESS, folders, mounts
 from orchestrator.ranks.context import image_of
 from orchestrator.spec.models import Cluster, Deployment
 
 
-def help_of(
-    cluster: Cluster, deployment: Deployment, host: str, program: Sequence[str]
-) -> ReadHelp:
-    """The question to a host; another environment, mount or program is another question."""
-    profile, seen = deployment.profile, mounts(cluster, deployment, host)
+def help_of(cluster: Cluster, deployment: Deployment, host: str, program: Sequence[str]) -> Help:
+    """The question to a host; another environment, mount, folder or program is another question."""
+    profile, runtime = deployment.profile, cluster.hosts[host].runtime
     env = (sorted(profile.env.items()), sorted(profile.env_by_host.get(host, {}).items()))
-    mark = hashlib.sha256(repr((seen, env, tuple(program))).encode()).hexdigest()[:12]
-    runtime = cluster.hosts[host].runtime
+    if runtime == PROCESS:
+        places = folders(cluster, deployment, host)
+        mark = _mark(sorted(places.items()), env, tuple(program))
+        return ReadHostHelp(program[0], mark, places.get("PATH", ()))
+    seen = mounts(cluster, deployment, host)
+    mark = _mark(seen, env, tuple(program))
     return ReadHelp(runtime, image_of(deployment), mark, _on_host(program[0], seen))
+
+
+def _mark(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 def _on_host(program: str, seen: Iterable[Mount]) -> str:

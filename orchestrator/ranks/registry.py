@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from functools import cached_property
 from typing import Generic, TypeVar, cast
 
 from orchestrator.errors import FilesWrong
+from orchestrator.meant import did_you_mean
 
 T = TypeVar("T")
 
@@ -34,10 +34,8 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         module = name.replace(".", "").replace("-", "_").lower()  # llama.cpp → llamacpp
         if module not in self.names():
-            near = difflib.get_close_matches(module, self.names(), 1)
             raise FilesWrong(
-                f"unknown {self._what} {name!r}",
-                hint=f"did you mean {near[0]}?" if near else f"known: {', '.join(self.names())}",
+                f"unknown {self._what} {name!r}", hint=did_you_mean(module, self.names())
             )
         found = importlib.import_module(f"{self._package}.{module}")
         return cast("T", getattr(found, self._attribute))

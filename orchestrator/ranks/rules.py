@@ -89,6 +89,27 @@ def _mounts(deployment: Deployment) -> Iterator[Finding]:
             yield said(deployment, f"mounts.{number}", f"{source} to {entry.to} can't be mounted")
 
 
+def uneven(deployment: Deployment, what: str, count: int) -> Iterator[Finding]:
+    """Ranks that would not be as many on each host."""
+    hosts = len(deployment.hosts)
+    if count % hosts:
+        yield said(deployment, "parallel", f"{what} can't be spread evenly over {hosts} hosts")
+
+
+def unspread(deployment: Deployment) -> Iterator[Finding]:
+    """The same of tensor and pipeline alone."""
+    sizes = deployment.parallel
+    what = f"tensor {sizes.tensor} x pipeline {sizes.pipeline}"
+    yield from uneven(deployment, what, sizes.tensor * sizes.pipeline)
+
+
+def falls_whole(deployment: Deployment, gang: str) -> Iterator[Finding]:
+    """Over hosts, its entrypoints can't bring a rank back into the gang."""
+    if deployment.supervision == "entrypoint" and len(deployment.hosts) > 1:
+        why = f"{gang} can't take one rank back by itself"
+        yield said(deployment, "supervision", why, "supervision: none")
+
+
 def owned(deployment: Deployment, engine: str) -> Iterator[Finding]:
     """Flags that come from the files' own keys."""
     table = flags(engine)["owned"]

@@ -21,7 +21,7 @@ from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.spec.services import SERVICES, listens
 from orchestrator.steps.answer import proof
 from orchestrator.steps.down import down_steps
-from orchestrator.steps.gang import ours
+from orchestrator.steps.gang import has_ranks, ours
 from orchestrator.steps.service import service_down_steps
 
 SAID = 120  # characters of an answer
@@ -42,17 +42,18 @@ def clean_up(
         evidence = gather(cluster, cluster.deployments[scope], hosts, folder, redact)
         found.causes += evidence.causes
         found.evidence = str(folder)
-        _take_down(cluster, scope, tools)
+        if has_ranks(cluster.deployments[scope]) or f"{scope}/rank/0" in outcome.changed:
+            _take_down(cluster, scope, tools)  # a project that could not be renewed may still be up
     if found.causes:
         found.hint = f"{found.causes[0].cause}: {found.causes[0].remedy}"
     return found
 
 
 def failed_starts(cluster: Cluster, steps: Mapping[str, Step], outcome: Outcome) -> Iterable[str]:
-    """Deployments of which this run started a rank and which then failed. An interrupted start goes on."""
+    """Deployments that this run began to start, and which failed then or at once. An interrupted start goes on."""
     if outcome.interrupted:
         return []
-    started = {steps[one].scope for one in outcome.changed if "/rank/" in one}
+    started = {steps[one].scope for one in outcome.sent if "/rank/" in one}
     failed = {steps[one].scope for one in outcome.errors}
     lost = {steps[one].scope for one, state in outcome.states.items() if state == "skipped"}
     return [name for name in cluster.deployments if name in started and name in failed | lost]

@@ -37,6 +37,7 @@ class Outcome:
 
     states: dict[str, State] = field(default_factory=dict)
     errors: dict[str, OrchError] = field(default_factory=dict)
+    sent: set[str] = field(default_factory=set)  # steps that sent something to a host
     interrupted: bool = False
 
     @property
@@ -76,7 +77,6 @@ class Executor:
         self._above = ancestors(steps)
         self._below = dependents(steps)
         self._outcome = Outcome()
-        self._touched: set[str] = set()  # steps that sent something to a host
 
     def run(self) -> Outcome:
         """Walk the graph until every step has an outcome. Never raises for a step's failure."""
@@ -146,7 +146,7 @@ class Executor:
             one,
             *(need for need in self._steps[one].needs if self._steps[need].stage == stage),
         }
-        return bool(group & self._touched)
+        return bool(group & self._outcome.sent)
 
     def _why_not(self, step: Step) -> str:
         if self._cancel.is_set():
@@ -162,7 +162,7 @@ class Executor:
         if step.id in self._skip:
             return "not-needed"
         self._bus.started(step)
-        stale = bool(self._above[step.id] & self._touched)
+        stale = bool(self._above[step.id] & self._outcome.sent)
         if step.on_demand and not self._demanded(step, stale):
             return "not-needed"
         if stale or not self._world.known(step.reads):
@@ -204,10 +204,10 @@ class Executor:
         if not change.under_way:
             self._bus.started(step, change)
             script = step.apply(change, self._world)
-            self._touched.add(step.id)
+            self._outcome.sent.add(step.id)
             self._apply(step, script)
         else:
-            self._touched.add(step.id)
+            self._outcome.sent.add(step.id)
         return self._wait(step, self._try_check(step), "changed")
 
     def _try_check(self, step: Step) -> Change | None:
@@ -225,8 +225,9 @@ class Executor:
         while change is not None:
             if step.role != "wait" and not change.under_way:
                 told = "".join(f"\n    {line}" for line in change.log.splitlines())
+                what = change.unmet or f"still not so after it was applied: {change.summary}"
                 raise Failed(
-                    f"still not so after it was applied: {change.summary}{told}",
+                    f"{what}{told}",
                     step=step.id,
                     hint=change.hint,
                 )

@@ -1,8 +1,9 @@
 """Leases: the lock on each host that a run changes, kept on the host and judged by its clock.
 
-A lease is a small file beside the lock file that every mutating script holds (`framing.STATE`). Its
+A lease is a small file beside the lock file that every mutating script holds (`framing.PLACE`). Its
 token fences: a script that carries another one does nothing. Each script here locks by itself and
-has the same effect when it is sent twice, so none of them is marked as mutating.
+has the same effect when it is sent twice, so none of them is marked as mutating. An account that
+can't be root there has a lease of its own, and takes none while root's is held.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.errors import Unknown
-from orchestrator.framing import STATE
+from orchestrator.framing import MADE, PLACE
 from orchestrator.question import question
 from orchestrator.script import Command, Raw, Result, Script, Sh, sh
 
@@ -98,7 +99,12 @@ def _client() -> str:
 
 # --- scripts ------------------------------------------------------------------------------------
 
-_STATE = Sh(STATE)
+_STATE = sh(
+    """{}
+true 2>/dev/null >>"$S/lease.lock" || { echo "$S can't be written by $(id -un)" >&2; exit 5; }
+""",
+    Raw(Sh(PLACE + MADE)),
+)
 _LOAD = sh("""
 now=$(date +%s) t= s= u= o= r= c= p=
 [ ! -r "$S/lease" ] || { read -r _ t; read -r _ s; read -r _ u; read -r _ o; read -r _ r
@@ -108,7 +114,6 @@ past() { printf '%s\\t%s\\t%s\\t%s\\t%s\\n' "$now" "$1" "$o" "$r" "$2" >>"$S/his
 """)
 # The file of the lease has a lock of its own, so that it can be renewed while a long script runs.
 _EDIT = sh("""
-true 2>/dev/null >>"$S/lease.lock" || { echo "$S is root's, and we have no sudo" >&2; exit 5; }
 exec 8<"$S/lease.lock"
 i=0; until flock -n 8; do i=$((i+1)); [ "$i" -le 50 ] || exit 4; sleep 0.2 || sleep 1; done
 """)
@@ -120,7 +125,7 @@ i=0; until flock -n 9; do i=$((i+1)); [ "$i" -le {} ] || exit 4; sleep 0.2 || sl
 """,
     WAIT * 5,
 )
-HELD, BUSY, LOST = 3, 4, 6  # exit codes of the scripts below
+HELD, BUSY, UNWRITABLE, LOST = 3, 4, 5, 6  # exit codes of the scripts below
 
 
 def _write(holder: Holder, seconds: int) -> Sh:
@@ -141,9 +146,18 @@ show
 
 def acquire(holder: Holder, seconds: int = SECONDS, over: str = "") -> Sh:
     """Take the lease if it is free, expired, ours already, or has the token `over` (a dead run)."""
+    free = sh(
+        '{}[ -z "$t" ] || [ "$u" -lt "$now" ] || [ "$t" = {} ] || [ "$t" = {} ] || { show; exit 3; }',
+        Raw(_LOAD),
+        holder.token,
+        over,
+    )
     return sh(
-        """{}{}
-[ -z "$t" ] || [ "$u" -lt "$now" ] || [ "$t" = {} ] || [ "$t" = {} ] || { show; exit 3; }
+        """{}
+[ "$R" = "$S" ] || ( S=$R
+{}
+) || exit 3
+{}
 {}{}{}
 if [ "$t" = {} ]; then :
 elif [ -z "$t" ]; then s=$now
@@ -152,9 +166,8 @@ elif [ "$t" = {} ]; then past 'taken over' 'its process has ended'; s=$now
 else show; exit 3; fi
 {}""",
         Raw(_STATE),
-        Raw(_LOAD),  # who is told of another's lease need not wait for what the other runs
-        holder.token,
-        over,
+        Raw(free),
+        Raw(free),  # who is told of another's lease need not wait for what the other runs
         Raw(_QUIET),
         Raw(_EDIT),
         Raw(_LOAD),
@@ -208,10 +221,7 @@ show
 
 def show() -> Sh:
     """Show the lease. Reads only: a rename replaces the file, so that half of one is never seen."""
-    return sh("""{}{}show\n""", Raw(Sh(_WHERE)), Raw(_LOAD))
-
-
-_WHERE = STATE.rsplit("[ -e", 1)[0]  # where the state folder is, without making it
+    return sh("""{}\n[ -r "$S/lease" ] || S=$R\n{}show\n""", Raw(Sh(PLACE)), Raw(_LOAD))
 
 
 def _word(text: str) -> str:

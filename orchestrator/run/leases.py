@@ -18,6 +18,7 @@ from orchestrator.run.lease import (
     HELD,
     LOST,
     SECONDS,
+    UNWRITABLE,
     WAIT,
     Holder,
     LeaseState,
@@ -218,7 +219,12 @@ def _lease_or_raise(host: str, outcome: Mapping[str, Result] | OrchError) -> Lea
             hint="it may be of a run that lost its connection: wait, or see what it is",
         )
     if result.rc not in (0, HELD):
-        raise Failed(f"its lease can't be taken: {last_line(result)}", host=host)
+        hint = f"on {host}: `ls -ld` and `df` that folder; it has to belong to who uses it"
+        raise Failed(
+            f"its lease can't be taken: {last_line(result)}",
+            host=host,
+            hint=hint if result.rc == UNWRITABLE else "",
+        )
     lease = parse_lease(result)
     if lease is None:
         raise Failed("its lease can't be taken: it was not written", host=host)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.contracts import Query, Rank
@@ -245,6 +245,11 @@ class Process:
 
     def logs(self, name: str, lines: int) -> Script:
         return Script({"logs": Command(log_of(name, lines), keep=1_048_576)})
+
+    def question(self, rank: Rank, text: Sh) -> Sh:
+        """In its environment, but for what lies in a folder that it has only once it runs."""
+        env = {name: value for name, value in rank.env.items() if not OURS.search(value)}
+        return sh("(\n{}\n{}\n) </dev/null", Raw(exports(replace(rank, env=env))), Raw(text))
 
     def supervise(self, name: str, restart: str) -> Script:
         """The mark first: a restarted entrypoint must find it."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from orchestrator.meant import close, did_you_mean
 from orchestrator.spec import shape
 from orchestrator.spec.library import Library, Merged, anchor, anchored_secret
 from orchestrator.spec.load import Document, Files
@@ -196,7 +197,7 @@ def _check_jumps(files: Files, inventory: Inventory, hosts: Mapping[str, Host]) 
     """A jump host of this inventory must not need itself to be reached."""
     for name in hosts:
         word = hosts[name].ssh.jump
-        meant = shape.close(word, hosts) if word and word not in hosts and "@" not in word else None
+        meant = close(word, hosts) if word and word not in hosts and "@" not in word else None
         if meant is not None:
             files.add(
                 inventory,
@@ -254,7 +255,7 @@ def _group_is_right(
     for index, member in enumerate(members):
         at = ("groups", name, index)
         if member not in known:
-            hint = shape.did_you_mean(member, known)
+            hint = did_you_mean(member, known)
             files.add(inventory, at, f"there is no host {member[:60]!r}", hint)
         elif member in members[:index]:
             files.add(inventory, at, f"{member!r} stands twice")

@@ -10,8 +10,8 @@ from typing import Any, Generic
 
 from orchestrator import data as shipped
 from orchestrator.errors import FilesWrong
+from orchestrator.meant import did_you_mean
 from orchestrator.spec import overrides as sets
-from orchestrator.spec import shape
 from orchestrator.spec.load import Document, Files, M, Path_, expanded, is_there
 from orchestrator.spec.merge import is_secret, merge
 
@@ -102,7 +102,7 @@ class Library(Generic[M]):
             return self._documents[name]
         path = self._path(name)
         if path is None:
-            hint = shape.did_you_mean(name, self.names())
+            hint = did_you_mean(name, self.names())
             self._files.add(blame, at, f"there is no {self._what} {name[:60]!r}", hint)
             return None
         if name not in self._documents:

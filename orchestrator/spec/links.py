@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 
-from orchestrator.spec import shape
+from orchestrator.meant import did_you_mean
 from orchestrator.spec.inventory import Inventory, Names
 from orchestrator.spec.load import Files
 from orchestrator.spec.models import Link, PinnedLink, PortRef, SwitchLink
@@ -57,7 +57,7 @@ class LinkReader:
             self._wrong(at, f"{word[:60]!r} names no port", "write HOST.PORT, like spark-1.p0")
             return None
         if host not in self._names.known:
-            hint = shape.did_you_mean(host, self._names.known)
+            hint = did_you_mean(host, self._names.known)
             self._wrong(at, f"there is no host {host[:60]!r}", hint)
             return None
         if host not in self._names.hosts:
@@ -65,7 +65,7 @@ class LinkReader:
         ports = self._names.hosts[host].ports
         if port not in ports:
             kind = self._names.hosts[host].kind.name
-            hint = shape.did_you_mean(port, tuple(ports)) or f"the kind {kind} has no ports"
+            hint = did_you_mean(port, tuple(ports)) or f"the kind {kind} has no ports"
             self._wrong(at, f"{host} has no port {port[:60]!r}", hint)
             return None
         end = PortRef(host=host, port=port)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from orchestrator.meant import did_you_mean
 from orchestrator.spec import shape, tree
 from orchestrator.spec.load import Files
 from orchestrator.spec.models import ClusterFile, Finding, InventoryFile
@@ -85,7 +86,7 @@ def _where(path: str, cluster: Node) -> tuple[Where, str]:
     names = list((entry.node.entries or {}) if entry else {})
     if _take(path, names) is None:
         known = [*names, "deployments", "inventory", "hosts", "network", "profiles"]
-        raise _NoSuchPath(f"there is no deployment {head!r}", shape.did_you_mean(head, known))
+        raise _NoSuchPath(f"there is no deployment {head!r}", did_you_mean(head, known))
     return "cluster", f"deployments.{path}"
 
 
@@ -139,7 +140,7 @@ def _next_key(entries: dict[str, Entry], annotation: Any, rest: str) -> tuple[st
     names = _names_only(annotation)
     if known or names:
         options = list(known) or list(entries)
-        raise _NoSuchPath(f"there is no {head[:60]!r} here", shape.did_you_mean(head, options))
+        raise _NoSuchPath(f"there is no {head[:60]!r} here", did_you_mean(head, options))
     return head, tail
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from orchestrator.meant import did_you_mean
 from orchestrator.spec import shape
 from orchestrator.spec.inventory import Names
 from orchestrator.spec.library import Library, Merged
@@ -93,7 +94,7 @@ class Placer:
         entries = self.cluster.model.deployments if self.cluster.model else {}
         at = (name, "with")
         if other not in self._known():
-            hint = shape.did_you_mean(other, [one for one in self._known() if one != name])
+            hint = did_you_mean(other, [one for one in self._known() if one != name])
             self._wrong(at, f"there is no deployment {other[:60]!r}", hint)
             return None
         if other in self._under_way:
@@ -120,7 +121,7 @@ class Placer:
             members = self.names.groups.get(word, (word,) if word in self.names.known else ())
             if not members and word not in self.names.broken:
                 known = (*self.names.known, *self.names.groups)
-                hint = shape.did_you_mean(word, known)
+                hint = did_you_mean(word, known)
                 self._wrong(here, f"there is no host or group {word[:60]!r}", hint)
             unknown |= not members
             hosts.extend(members)
@@ -139,7 +140,7 @@ class Placer:
     def _head(self, name: str, entry: DeploymentEntry, hosts: list[str]) -> bool:
         if entry.head is None or entry.head in hosts:
             return True
-        hint = shape.did_you_mean(entry.head, hosts)
+        hint = did_you_mean(entry.head, hosts)
         message = f"the head {entry.head[:60]!r} is not among the hosts {', '.join(hosts)}"
         self._wrong((name, "head"), message, hint)
         return False
@@ -173,7 +174,7 @@ class Placer:
         for document in merged.chain if self.names.complete else ():
             for host in document.model.env_by_host if document.model else ():
                 if host not in self.names.known:
-                    hint = shape.did_you_mean(host, self.names.known)
+                    hint = did_you_mean(host, self.names.known)
                     at = ("env_by_host", host)
                     self.files.add(document, at, f"there is no host {host[:60]!r}", hint, key=True)
 
@@ -182,7 +183,7 @@ class Placer:
             if other == name:
                 self._wrong((name, "after", index), "comes after itself")
             elif other not in self._known():
-                hint = shape.did_you_mean(other, [one for one in self._known() if one != name])
+                hint = did_you_mean(other, [one for one in self._known() if one != name])
                 self._wrong((name, "after", index), f"there is no deployment {other[:60]!r}", hint)
 
     def _deployment(

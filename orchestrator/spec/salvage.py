@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.spec import shape, wording
+from orchestrator.meant import close
+from orchestrator.spec import wording
 from orchestrator.spec.tree import Entry, Node, mapping
 
 _STAND_INS: dict[str, Any] = {"version": 1, "name": "unknown", "hosts": {}}
@@ -20,7 +21,7 @@ def respell(model: type[BaseModel], root: Node, error: ValidationError) -> Node:
         if details["type"] == "extra_forbidden" and all(isinstance(one, str) for one in location):
             path = [str(one) for one in location]
             free = wording.keys_beside(model, root, tuple(path))
-            meant = shape.close(path[-1], free)
+            meant = close(path[-1], free)
             if meant is not None:
                 root = _renamed(root, path, meant)
     return root

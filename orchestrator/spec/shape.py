@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -92,24 +91,6 @@ def strip(annotation: Any, data: Any, *, nulls: bool = False) -> Any:
     if isinstance(data, list):
         return [strip(item_type(annotation), item, nulls=nulls) for item in data]
     return data
-
-
-def close(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was most likely meant."""
-    by_lower = {name.lower().replace("_", "-"): name for name in known}
-    found = difflib.get_close_matches(word.lower().replace("_", "-"), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """A suggestion for an unknown word: the close one, or what there is."""
-    match = close(word, known)
-    if match is not None:
-        return f"did you mean {match!r}?"
-    if not known:
-        return ""
-    shown = ", ".join(list(known)[:16])
-    return f"there are: {shown}" + (", …" if len(known) > 16 else "")
 
 
 def _nothing_said(inner: Any, value: Any) -> Any:

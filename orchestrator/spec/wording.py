@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from orchestrator.meant import close, did_you_mean
 from orchestrator.spec import scalars, shape
 from orchestrator.spec.models import Finding
 from orchestrator.spec.tree import Mark, Node
@@ -123,7 +124,7 @@ def _meant(annotation: Any, root: Node, wrongs: Sequence[Wrong]) -> set[Path]:
     for wrong in wrongs:
         if wrong.kind == "extra_forbidden":
             known = keys_beside(annotation, root, wrong.path)
-            match = shape.close(str(wrong.path[-1]), known)
+            match = close(str(wrong.path[-1]), known)
             found.add((*wrong.path[:-1], match or ""))
     return found
 
@@ -143,7 +144,7 @@ def _finding(annotation: Any, root: Node, wrong: Wrong, wrongs: Sequence[Wrong])
 def _words(annotation: Any, root: Node, wrong: Wrong, wrongs: Sequence[Wrong]) -> tuple[str, str]:
     if wrong.kind == "extra_forbidden":
         known = keys_beside(annotation, root, wrong.path)
-        return "unknown key", shape.did_you_mean(str(wrong.path[-1]), known)
+        return "unknown key", did_you_mean(str(wrong.path[-1]), known)
     if wrong.kind == "missing":
         return "is required", "write version: 1" if wrong.path == ("version",) else ""
     if wrong.kind in _EXPECTED:
@@ -189,7 +190,7 @@ def _instead(node: Node, expected: list[str]) -> str:
     if "an integer" in expected and isinstance(node.value, str) and node.value.isdecimal():
         return f"write {int(node.value[:18])}, without quotes or leading zeros"
     words = [word[1:-1] for word in expected if word.startswith("'")]
-    match = shape.close(node.raw, words) if words and isinstance(node.value, str) else None
+    match = close(node.raw, words) if words and isinstance(node.value, str) else None
     return f"did you mean {match!r}?" if match else ""
 
 

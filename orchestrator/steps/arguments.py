@@ -1,4 +1,4 @@
-"""No argument goes to an engine that does not know it: `--help` in its image is read before the old gang stops."""
+"""No argument goes to an engine that does not know it: its `--help` is read before the old gang stops."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from typing import Any
 
 from orchestrator.contracts import Change, Patience, Rank, Step, World
 from orchestrator.errors import Refused
-from orchestrator.facts.engine_words import spoken
-from orchestrator.facts.help import MARK, Options, ReadHelp
+from orchestrator.facts.help import MARK, Help, Options
 from orchestrator.facts.programs import FOLDER
 from orchestrator.flags import flags
 from orchestrator.flags.versions import known
+from orchestrator.meant import close
 from orchestrator.ranks.arguments import name_of
-from orchestrator.ranks.build import PROCESS
-from orchestrator.ranks.containers import Containers, mount_words
+from orchestrator.ranks.build import container_hosts
 from orchestrator.ranks.context import image_of
-from orchestrator.ranks.files import Word, words
+from orchestrator.ranks.help import help_of
 from orchestrator.runtimes import runtime
 from orchestrator.script import Command, Raw, Script, Sh, argv, sh
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.spec.shape import close
 from orchestrator.steps.gang import GangStep, own_steps, rank_reads
 
 READ_S = 240.0  # vLLM imports torch for it, from a disk that may be cold
@@ -32,16 +30,25 @@ Line = Callable[[Options | None], Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(GangStep):
-    """Each argument of the head is one that the program in its image knows."""
+    """Each argument of the head is one that its program knows."""
 
-    query: ReadHelp
+    query: Help
     program: tuple[str, ...]
     ways: tuple[tuple[str, ...], ...] = (("--help",),)  # of asking it; the first that works
-    line: Line = field(compare=False)  # the words after the program, as its options have them
+    line: Line = field(compare=False)  # the words, as its options have them
 
     @classmethod
-    def of(cls, cluster: Cluster, deployment: Deployment, query: ReadHelp, **own: Any) -> Arguments:
+    def of(
+        cls,
+        cluster: Cluster,
+        deployment: Deployment,
+        program: tuple[str, ...],
+        line: Line,
+        **own: Any,
+    ) -> Arguments:
+        """`line`: what the head is called with, from the program on; who the workers are makes no difference."""
         name, host = deployment.name, deployment.head
+        query = help_of(cluster, deployment, host, program)
         return cls(
             id=f"{name}/arguments/{host}",
             role="gate",
@@ -52,6 +59,8 @@ class Arguments(GangStep):
             reads=rank_reads(cluster, deployment) | {(host, query)},
             patience=Patience(total=READ_S + 60, stall=READ_S + 60),
             query=query,
+            program=program,
+            line=line,
             cluster=cluster,
             deployment=deployment,
             **own,
@@ -59,14 +68,15 @@ class Arguments(GangStep):
 
     def check(self, world: World) -> Change | None:
         options = world[self.host or ""].get(self.query)
-        what = f"{self.program[0]} in {image_of(self.deployment)}"
+        what = f"{self.program[0]} {self._where}"
         if options is None:
             return Change(
                 f"read which arguments {what} takes",
                 hint="a copy of playbooks/up.yaml without the stage `arguments` starts it unread",
             )
         engine_key = self.deployment.profile.engine_key
-        lacking = unknown(engine_key, self.line(options), options)
+        after = self.line(options)[len(self.program) :]
+        lacking = unknown(engine_key, after, options)
         if not lacking:
             return None
         raise Refused(
@@ -77,7 +87,7 @@ class Arguments(GangStep):
         )
 
     def apply(self, change: Change, world: World) -> Script:
-        """A container as the head's, but without a network, for this one question."""
+        """Asked as the head would call it, for its list of options alone."""
         rank = next(one for one in self.ranks(world) if one.host == self.host)
         text = sh(
             """{}
@@ -89,24 +99,22 @@ rm -f "$f.new" "$f.err"
 [ -s "$f.read" ] || { echo {} >&2; rm -f "$f.read"; exit 1; }
 echo {} >>"$f.read" && mv "$f.read" "$f\"""",
             Raw(self.query.place),
-            f"image {self.query.reference} is not on this host",
+            self.query.nowhere,
             Raw(FOLDER),
-            Raw(self._run(rank)),
+            Raw(self._asked_as(rank)),
             "its --help lists no options",
             MARK,
         )
         return Script({"read": Command(text, timeout=READ_S)}, mutates=True, stop_on_error=True)
 
-    def _run(self, rank: Rank) -> Sh:
+    @property
+    def _where(self) -> str:
+        boxed = self.host in container_hosts(self.cluster, self.deployment)
+        return f"in {image_of(self.deployment)}" if boxed else f"on {self.host}"
+
+    def _asked_as(self, rank: Rank) -> Sh:
         ask = Sh(" || ".join(argv(*self.program, *way) for way in self.ways))
-        env = [word for name in sorted(rank.env) for word in ("-e", f"{name}={rank.env[name]}")]
-        kind = runtime(self.query.runtime)
-        gpus = (
-            kind.gpus(rank.gpus) if isinstance(kind, Containers) and rank.gpus is not None else ()
-        )
-        head: list[Word] = [spoken(self.query.runtime), "run", "--rm", "--network", "none", *gpus]
-        tail = ["--entrypoint", "sh", self.query.reference, "-c", ask]
-        return words([*head, *env, *mount_words(rank.mounts), *tail])
+        return runtime(self.cluster.hosts[rank.host].runtime).question(rank, ask)
 
 
 def unknown(engine_key: str, line: Sequence[str], options: Options) -> list[str]:
@@ -134,10 +142,8 @@ def _instead(engine_key: str, written: str, options: Options) -> str:
 
 
 def argument_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
-    """Engines know what their ranks are started with. Where there is no image, nobody asks the program."""
+    """Engines know what their ranks are started with."""
     for deployment in cluster.deployments.values():
-        if cluster.hosts[deployment.head].runtime == PROCESS:
-            continue
         yield from own_steps(cluster, deployment, "arguments")
 
 

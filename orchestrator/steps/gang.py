@@ -156,6 +156,11 @@ def exit_words(container: Container) -> str:
     return f"ended with code {container.exit_code}" + (f": {meaning}" if meaning else "")
 
 
+def last_words(log: RankLog) -> list[str]:
+    """What a rank said last, as far as it tells something."""
+    return [line[:LINE] for line in telling(log.lines, LAST_LINES)]
+
+
 def state_words(container: Container) -> str:
     ended = container.state in ("exited", "dead", "stopped") and container.exit_code is not None
     return exit_words(container) if ended else f"is {container.state}"
@@ -212,10 +217,10 @@ class GangStep(Step):
 
     def _ended(self, world: World, container: Container, host: str) -> None:
         try:
-            lines = telling(self.log(world, container.name).lines, LAST_LINES)
+            lines = last_words(self.log(world, container.name))
         except LookupError:  # a step that does not read logs; the evidence has them
             lines = []
-        told = "".join(f"\n    {line[:LINE]}" for line in lines)
+        told = "".join(f"\n    {line}" for line in lines)
         raise Failed(
             f"rank {container.name} {state_words(container)}{told}",
             host=host,

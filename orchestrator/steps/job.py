@@ -275,7 +275,7 @@ rm -rf "$d"
 class Job:
     """How a job stands. `pulse`: read-only shell whose output counts as progress too (bytes that arrived)."""
 
-    leads: ClassVar[bool] = True  # asked before the facts that it changes; see hosts/reader.py
+    turn: ClassVar[int] = -1  # before the facts that it changes; see hosts/reader.py
     name: str
     sudo: bool = False
     pulse: Sh | None = None

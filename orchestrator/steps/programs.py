@@ -84,6 +84,14 @@ class Programs(GangStep):
             deployment=deployment,
         )
 
+    @classmethod
+    def everywhere(
+        cls, cluster: Cluster, deployment: Deployment, programs: Mapping[str, str]
+    ) -> list[Step]:
+        """The same ones on each host of the gang."""
+        hosts = deployment.hosts if programs else ()
+        return [cls.of(cluster, deployment, host, programs) for host in hosts]
+
     @property
     def query(self) -> ReadPrograms:
         names = (*self.programs.values(), *self.also)

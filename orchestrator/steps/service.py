@@ -87,8 +87,11 @@ class StopService(Step):
         return [one for name, one in kept.items() if name not in self.known]
 
     def check(self, world: World) -> Change | None:
-        told = ", ".join(f"{one.kind} {one.target}" for one in self._here(world))
+        told = ", ".join(f"{one.shown}{self._why(one)}" for one in self._here(world))
         return Change(f"stop {told}") if told else None
+
+    def _why(self, one: Kept) -> str:
+        return f" (the files place no {one.deployment} here)" if self.deployment is None else ""
 
     def apply(self, change: Change, world: World) -> Script:
         commands: dict[str, Command] = {}
@@ -100,32 +103,32 @@ class StopService(Step):
 
 def service_down_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterator[Step]:
     """Of each host that may have some: what the files place there, and what they do not know any more."""
-    common: dict[str, Any] = {
-        "cluster": cluster.name,
-        "stage": "down-services",
-        "patience": Patience(total=STOP_S, stall=STOP_S),
-    }
     for host in cluster.hosts:
-        reads = frozenset({(host, ReadKept(cluster.name))})
-        here = {one.name for one in services(cluster) if one.head == host}
-        yield StopService(
-            id=f"down-services/{host}",
-            host=host,
-            deployment=None,
-            known=frozenset(here),
-            reads=reads,
-            **common,
-        )
-        for name in sorted(here):
+        yield unplaced(cluster, host, id=f"down-services/{host}", stage="down-services")
+        for name in sorted(placed_services(cluster, host)):
             yield StopService(
                 id=f"down-services/{name}/{host}",
-                host=host,
+                stage="down-services",
                 scope=name,
                 deployment=name,
                 needs=_after(cluster, name),
-                reads=reads,
-                **common,
+                **_of_host(cluster, host),
             )
+
+
+def unplaced(cluster: Cluster, host: str, **own: Any) -> StopService:
+    """What orch started there and the files place there no more."""
+    known = placed_services(cluster, host)
+    return StopService(deployment=None, known=known, **_of_host(cluster, host), **own)
+
+
+def _of_host(cluster: Cluster, host: str) -> dict[str, Any]:
+    return {
+        "cluster": cluster.name,
+        "host": host,
+        "reads": frozenset({(host, ReadKept(cluster.name))}),
+        "patience": Patience(total=STOP_S, stall=STOP_S),
+    }
 
 
 def _after(cluster: Cluster, name: str) -> frozenset[str]:
@@ -142,6 +145,11 @@ def _after(cluster: Cluster, name: str) -> frozenset[str]:
 def services(cluster: Cluster) -> Iterable[Deployment]:
     """Deployments without ranks."""
     return (one for one in cluster.deployments.values() if one.profile.engine_key in UNRANKED)
+
+
+def placed_services(cluster: Cluster, host: str) -> frozenset[str]:
+    """Their names, on one host."""
+    return frozenset(one.name for one in services(cluster) if one.head == host)
 
 
 STAGES = {"down-services": service_down_steps}

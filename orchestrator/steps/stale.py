@@ -16,6 +16,7 @@ from orchestrator.script import Command, Script, sh
 from orchestrator.spec.derived import placed
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.gang import JOB
+from orchestrator.steps.service import unplaced
 
 DEPLOYMENT = "orch.deployment"
 ROLE = "orch.role"
@@ -88,6 +89,7 @@ def stale_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
             cluster=cluster.name,
             deployments=frozenset(one.name for one in placed(cluster).get(host.name, ())),
         )
+        yield unplaced(cluster, host.name, id=f"{host.name}/stale-services")
 
 
 STAGES = {"stale": stale_steps}

@@ -16,6 +16,7 @@ from orchestrator.steps.gang import (
     after_all,
     found,
     has_ranks,
+    last_words,
     log_read,
     names,
     own_steps,
@@ -24,7 +25,6 @@ from orchestrator.steps.gang import (
 from orchestrator.steps.room import Room, room_reads
 
 START_S = 300.0
-TAIL = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +44,15 @@ class RankRuns(GangStep):
         container = found(world, self.cluster, rank.host, rank.name)
         if container is None:
             return Change(f"start {rank.role} {rank.name}", diff=differences(None, rank))
-        diff = differences(container.labels.get("orch.spec"), rank)
-        log = world[rank.host].get(log_read(self.cluster, rank.host, rank.name, TAIL))
+        log = self.log(world, rank.name)
         last = f" (last line: {log.last})" if container.state == "exited" and log.last else ""
-        return Change(f"restart {rank.role} {rank.name}: it {why}{last}", diff=diff)
+        return Change(
+            f"restart {rank.role} {rank.name}: it {why}{last}",
+            diff=differences(container.labels.get("orch.spec"), rank),
+            unmet=f"rank {rank.name} {why}",
+            log="\n".join(last_words(log)),
+            hint=f"orch logs {self.deployment.name}",
+        )
 
     def apply(self, change: Change, world: World) -> Script:
         rank = self._rank(world)
@@ -79,7 +84,7 @@ def _steps(cluster: Cluster, deployment: Deployment) -> Iterable[Step]:
         )
     ports = frozenset(f"{name}/ports/{host}" for host in hosts)
     for index, host in enumerate(deployment.hosts):
-        log = log_read(cluster, host, list(names(cluster, deployment))[index], TAIL)
+        log = log_read(cluster, host, list(names(cluster, deployment))[index])
         yield RankRuns(
             id=f"{name}/rank/{index}",
             host=host,

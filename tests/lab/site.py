@@ -67,7 +67,7 @@ class Site:
         )
         if rc is not None and done.returncode != rc:
             raise AssertionError(
-                f"orch {' '.join(words)}: exit {done.returncode}, not {rc}\n{done.stdout}{done.stderr}"
+                f"orch {' '.join(words)}: exit {done.returncode}, not {rc}\n{told(done.stdout)}{done.stderr}"
             )
         return done
 
@@ -103,6 +103,19 @@ class Site:
             if ids:
                 found[host] = ids[0]
         return found
+
+
+def told(output: str) -> str:
+    """A verb's output for a reader of a failed test: of events only those that tell what went wrong."""
+    plain = (
+        '"kind": "plan"',
+        '"kind": "step-started"',
+        '"kind": "step-done"',
+        '"kind": "step-progress"',
+    )
+    return "".join(
+        line for line in output.splitlines(keepends=True) if not any(one in line for one in plain)
+    )
 
 
 def changed(events: Sequence[Mapping[str, Any]]) -> list[str]:

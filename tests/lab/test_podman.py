@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 ROOTS, USERS = ("sudo", "podman"), ("podman",)
 HEAD, WORKER = "orch-p-tiny-0", "orch-p-tiny-1"
 # A user's container has a /proc of its own, which the kernel gives only to who sees a whole one already; a lab
-# host's is read-only in parts. And what root left there is of no use to a user.
-FOR_A_USER = "rm -rf /run/orch; mkdir -p /run/whole-proc; mount -t proc proc /run/whole-proc"
+# host's is read-only in parts.
+FOR_A_USER = "mkdir -p /run/whole-proc; mount -t proc proc /run/whole-proc"
 NO_MORE = "umount /run/whole-proc; loginctl disable-linger orch"
 
 

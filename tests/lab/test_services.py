@@ -156,6 +156,20 @@ def test_a_whole_desk(site: Site) -> None:
     for line in ("prep/0 ", "made it", "migrate: migrated", "web: ", "phoenix/0 "):
         assert line in logs
 
+    # out of the files: shown, and stopped by the next `up`, which touches nothing else
+    site.write("cluster.yaml", CLUSTER.partition("  traces:")[0])
+    left = json.loads(site.orch("status", "--json").stdout)["strangers"]
+    assert [one["what"].partition(",")[0] for one in left] == [
+        "unit phoenix.service of deployment phoenix",
+        "compose orch-desk-traces of deployment traces",
+    ]
+    assert changed(site.events("up")) == [f"{HOST}/stale-services"]
+    assert is_active(site) == "inactive"
+    assert said(site, "docker", "ps", "-aq", "--filter", "name=orch-desk-traces") == ""
+    assert json.loads(site.orch("status", "--json").stdout)["strangers"] == []
+    site.write("cluster.yaml", CLUSTER)
+    assert set(changed(site.events("up"))) == {"traces/rank/0", "phoenix/rank/0"}
+
     site.orch("down")
     assert is_active(site) == "inactive"
     assert said(site, "docker", "ps", "-aq", "--filter", "name=orch-desk") == ""
@@ -183,9 +197,12 @@ def test_a_job_runs_again_when_it_says_something_else_and_fails_with_its_last_li
     site.write(
         "profiles/prep.yaml", PROFILES["prep"].replace("echo begun;", "echo no room >&2; exit 3;")
     )
-    failed = site.orch("up", rc=1)
-    assert "ended with code 3" in failed.stdout + failed.stderr
-    assert "no room" in failed.stdout + failed.stderr
+    events = site.events("up", rc=1)
+    (failed,) = (one["text"] for one in events if one["kind"] == "step-failed")
+    assert "rank orch-desk-prep-0 ended with code 3" in failed
+    assert "no room" in failed
+    evidence = Path(events[-1]["data"]["evidence"])
+    assert "no room" in (evidence / f"{HOST}.orch-desk-prep-0.log").read_text()
     assert "no room" in site.orch("logs", "prep").stdout
     site.write("profiles/prep.yaml", PROFILES["prep"])
     assert "prep/rank/0" in changed(site.events("up"))
@@ -213,6 +230,10 @@ def test_what_ran_before_is_not_stopped(site: Site) -> None:
         # one that does not run any more, and that orch never started, is the user's to start
         said(site, "docker", "kill", "traces_web_1")
         assert "was not started by orch" in site.orch("up", rc=4).stdout
+        # out of the files: still the user's
+        site.write("cluster.yaml", ONLY_JOB)
+        assert f"{HOST}/stale-services" not in changed(site.events("up"))
+        assert is_active(site) == "active"
     finally:
         gone = "WEB_PORT=9003 TOKEN=x docker-compose -f traces/docker-compose.yml down"
         site.lab.run(HOST, ["sh", "-c", f"systemctl --user stop phoenix; {gone}; rm -r traces"])

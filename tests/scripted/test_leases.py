@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import Fenced, Locked, OrchError, Unreachable
+from orchestrator.errors import Failed, Fenced, Locked, OrchError, Unreachable
 from orchestrator.framing import Become, Held
 from orchestrator.hosts.reader import apply_and_read, read
 from orchestrator.run.lease import Holder, Lease, LeaseState, break_lease, myself
@@ -250,6 +251,63 @@ def test_an_account_without_root_keeps_its_leases_itself(
     tom.renew()
     tom.release()
     assert not hosts.held
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> tuple[ScriptedHosts, Leases, Path]:
+    """An account that can't be root, on a host where root has used orch before; and root's folder there."""
+    root = tmp_path / "root"
+    env = {"ORCH_STATE": "", "ORCH_ROOT_STATE": str(root)}
+    host = ShellHost(tmp_path / "h1", {"id": '[ "$1" = -u ] && echo 1000 || echo tom'}, env=env)
+    hosts = ScriptedHosts({"h1": host}, become=Become("never"))
+    root.mkdir()
+    for name in ("lock", "lease.lock"):
+        (root / name).touch()
+    return hosts, Leases(hosts, hosts.held, TOM), root
+
+
+def test_where_root_used_orch_before_an_account_without_root_has_a_lease_of_its_own(
+    account: tuple[ScriptedHosts, Leases, Path],
+) -> None:
+    hosts, tom, root = account
+    (lease,) = tom.acquire(["h1"]).values()
+    assert lease.directory.startswith(f"{root.parent}/h1/home/.cache/orch/")
+    assert hosts.run("h1", CHANGE)["one"].rc == 0
+    shown = read(hosts, {("h1", Lease())})["h1"].get(Lease())
+    assert isinstance(shown, LeaseState) and shown.token == TOM.token
+    with pytest.raises(Locked, match="tom@laptop"):
+        Leases(hosts, {}, ANN).acquire(["h1"])
+    tom.renew()
+    tom.release()
+    assert sorted(path.name for path in root.iterdir()) == ["lease.lock", "lock"]
+
+
+def test_an_account_without_root_waits_for_roots_lease(
+    account: tuple[ScriptedHosts, Leases, Path], operator: Operator, tmp_path: Path
+) -> None:
+    hosts, tom, root = account
+    _, ann = operator(ANN)
+    ann.acquire(["h1"])
+    lease = root / "lease"
+    lease.write_text((tmp_path / "h1/orch/lease").read_text())
+    with pytest.raises(Locked, match="ann@desk"):
+        tom.acquire(["h1"])
+    shown = read(hosts, {("h1", Lease())})["h1"].get(Lease())
+    assert isinstance(shown, LeaseState) and shown.token == ANN.token
+    until = re.sub(r"(?m)^until .*$", "until 1000", lease.read_text())
+    lease.write_text(until)  # a run that died: it is root's to clear away
+    assert tom.acquire(["h1"])
+    assert lease.read_text() == until
+
+
+def test_a_folder_that_is_not_ours_is_told_with_what_to_type(
+    account: tuple[ScriptedHosts, Leases, Path], tmp_path: Path
+) -> None:
+    _, tom, _ = account
+    (tmp_path / "h1/home/.cache").write_text("")
+    with pytest.raises(Failed, match="can't be written by tom") as failed:
+        tom.acquire(["h1"])
+    assert "ls -ld" in (failed.value.hint or "")
 
 
 def test_the_thread_renews_until_release(operator: Operator, tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ import pytest
 
 from orchestrator.contracts import Query
 from orchestrator.errors import AuthRefused, NotRead, Unknown, Unreachable
+from orchestrator.facts.containers import ReadContainers
+from orchestrator.facts.ended import ReadEnded
 from orchestrator.facts.identity import Identify
+from orchestrator.facts.rank_log import ReadRankLog
 from orchestrator.hosts.reader import Answers, apply_and_read, read, script_with_reads, union
 from orchestrator.script import Command, Request, Result, Script, Sh, sh
 from orchestrator.steps.job import Job
@@ -165,3 +168,18 @@ def test_how_a_job_stands_is_asked_before_what_it_brings(reverse: bool) -> None:
     assert next(iter(joined.names)) == Job("image-take-1")
     first = next(iter(joined.commands.values()))
     assert first in Job("image-take-1").ask().commands.values()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_whether_a_job_ended_well_is_asked_after_its_container_and_its_log(reverse: bool) -> None:
+    """Else "it runs", and a moment later an exited container: a job that did its work would have failed."""
+    done = ReadEnded("docker", "orch-c-prep-0", "/m", "d")
+    queries: list[Query[Any]] = [
+        done,
+        ReadContainers("docker", "c"),
+        ReadRankLog("orch-c-prep-0"),
+        Words("/other"),
+    ]
+    joined = union(queries[::-1] if reverse else queries)
+    assert list(joined.names)[-1] == done
+    assert set(list(joined.commands.values())[-2:]) == set(done.ask().commands.values())

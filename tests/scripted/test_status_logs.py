@@ -192,7 +192,7 @@ def test_logs_take_a_deployment_a_file_or_both(hosts: DockerHosts) -> None:
     assert call(logs, "cluster.yaml", "vl").output == whole
     with pytest.raises(FilesWrong, match="there is no deployment 'vk'") as caught:
         call(logs, "vk")
-    assert caught.value.hint == "known: vl"
+    assert caught.value.hint == "there are: vl"
 
 
 def test_logs_since_a_time_with_times_and_as_json(hosts: DockerHosts) -> None:

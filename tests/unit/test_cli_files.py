@@ -106,3 +106,13 @@ def test_usage_exits_2(
     monkeypatch.setattr("sys.argv", ["orch", *words])
     assert run_guarded(root) == 2
     assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [("chekc", "did you mean 'check'?"), ("xyzzy", "there are: check, completion")],
+)
+def test_a_verb_that_is_none(word: str, told: str) -> None:
+    done = orch(word)
+    assert done.exit_code == 2
+    assert f"there is no verb {word!r}: {told}" in done.stderr

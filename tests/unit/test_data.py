@@ -63,4 +63,4 @@ def test_names_stay_in_the_folder(tmp_path: Path, name: str) -> None:
 def test_did_you_mean(tmp_path: Path) -> None:
     with pytest.raises(FilesWrong) as caught:
         data.find("kinds", "dgx-sprak.yaml", tmp_path)
-    assert caught.value.hint == "did you mean dgx-spark.yaml?"
+    assert caught.value.hint == "did you mean 'dgx-spark.yaml'?"

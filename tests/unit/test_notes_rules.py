@@ -23,6 +23,7 @@ from orchestrator.cli.rendered import rendered
 from orchestrator.knowledge.pairs import CONDITIONS, pairs
 from orchestrator.spec.models import Profile
 from orchestrator.spec.resolve import Loaded, load
+from orchestrator.spec.units import parse_size
 
 ROOT = Path(__file__).parents[2]
 SYSTEMS = {
@@ -240,6 +241,12 @@ def assignment(rule: Rule) -> None:
         assert (one.gpus, one.port) == row
 
 
+def in_reserve(rule: Rule) -> None:
+    (host,) = {name for one in system(rule.note).cluster.deployments.values() for name in one.hosts}
+    gpus = system(rule.note).cluster.hosts[host].gpus or ()
+    assert [parse_size(gpu.reserve or 0) for gpu in gpus] == [1024 << 20] * 3
+
+
 def by_name_only(rule: Rule) -> None:
     folder = ROOT / "examples" / SYSTEMS[rule.note]
     said = yaml.safe_load((folder / "profiles/medium-glm.yaml").read_text())
@@ -335,6 +342,10 @@ RULES: list[Rule] = [
     Rule("001", "docker rm -f vllm-head vllm-worker", R, taken_over, but="renamed and kept"),
     # --- 001: Qwen3-VL-235B ----------------------------------------------------------------------------
     Rule("001", "Must use quantized (AWQ or NVFP4)", R, has("vl", "--quantization", "awq")),
+    Rule("001", "BF16/FP8 won't fit", F,
+         told("warning", "too large for two Sparks", "vl.args.quantization=null",
+              "profiles.qwen3-vl-235b-thinking-awq.model=Qwen/Qwen3-VL-235B-A22B-Thinking-FP8")),
+    Rule("001", "vLLM TP=2 with FP8 KV cache", R, has("vl", "--kv-cache-dtype", "fp8")),
     Rule("001", "TP=2 required across two Sparks", R,
          every(has("vl", "--tensor-parallel-size", "2"),
                told("error", "leave|unused", "vl.parallel.tensor=1"))),
@@ -420,6 +431,8 @@ RULES: list[Rule] = [
     Rule("001", "NP=16 (np=128: 2K a slot, too small for images)", R,
          has("huge", "--parallel", "16", sets=HUGE)),
     Rule("001", "Metrics: --metrics flag", R, has("huge", "--metrics", sets=HUGE)),
+    Rule("001", "MMPROJ=<path> (vision)", R,
+         has("huge", "--mmproj", "/srv/models/Qwen3.5-397B-A17B-Q2_K/mmproj-BF16.gguf", sets=HUGE)),
     Rule("001", "CTX_SIZE= (auto-fit)", R,
          lacks("huge", "--ctx-size", "-c", "-ngl", "--n-gpu-layers", "--tensor-split", sets=HUGE)),
     Rule("001", "llamacpp-rpc (spark-3)", R,
@@ -450,6 +463,7 @@ RULES: list[Rule] = [
     Rule("002", "Point to the first of two files", R,
          every(has("nemotron", "-m", f"/srv/models/nemotron49b-q8/{NEMOTRON}"),
                run("nemotron", r"-v /srv/models/nemotron49b-q8:/srv/models/nemotron49b-q8:ro"))),
+    Rule("002", "--reserve-mib 1024: VRAM reserve per GPU", R, in_reserve),
     # --- 003: the fleet --------------------------------------------------------------------------------
     Rule("003", "eight GPU servers and eight embedding servers", R, ports),
     Rule("003", "Do not change N_CTX: 8192", R, has("chat", "--ctx-size", "8192")),
@@ -514,6 +528,10 @@ RULES: list[Rule] = [
                told("warning", "Hermes", "micro.args.tool-call-parser=glm47")),
          but="not for Qwen3-Coder and Qwen3.5, which write XML (their model cards)"),
     Rule("004", "Credentials in .env were compromised", F, by_name_only),
+    Rule("004", "HUGGING_FACE_HUB_TOKEN - Required for model downloads", R,
+         every(profile("medium-glm",
+                       lambda one: one.secrets["HF_TOKEN"].env == "HUGGING_FACE_HUB_TOKEN"),
+               run("medium-glm", "-e HF_TOKEN "))),
     Rule("004", "transformers >= 5.0 for glm4_moe_lite", R,
          script("medium-glm", r"'transformers>=5\.0'")),
     Rule("004", "--served-model-name glm-4.7-flash", R,

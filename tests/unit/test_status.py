@@ -12,6 +12,7 @@ from orchestrator.contracts import Query
 from orchestrator.errors import OrchError, Unknown, Unreachable
 from orchestrator.facts import Identify, ReadContainers, ReadGpus, ReadListening
 from orchestrator.facts.answers import Container, Gpu, Gpus, Identity, ListeningPort
+from orchestrator.facts.kept_services import Kept, ReadKept
 from orchestrator.hosts.reader import Answers
 from orchestrator.observe.status import (
     Reply,
@@ -95,6 +96,7 @@ def host(*containers: Container, **more: Any) -> dict[Query[Any], Any]:
         Identify(): IDENTITY,
         ReadListening(sudo=True): more.get("listening", ()),
         ReadGpus(): more.get("gpus", Gpus(())),
+        ReadKept("duo"): more.get("services", {}),
     }
 
 
@@ -202,6 +204,20 @@ def test_what_the_files_do_not_know_is_named(cluster: Cluster) -> None:
         "port 8001 of fast is taken by python3",
     ]
     assert {one.host for one in found.strangers} == {"c"}
+
+
+def test_services_that_orch_started_and_the_files_have_no_more_are_named(cluster: Cluster) -> None:
+    kept = {"traces": Kept("traces", "compose", "langfuse")}
+    one = cluster.deployments["fast"]
+    without = cluster.model_copy(update={"deployments": {"fast": one}})
+    found = status(without, a=host(services=kept), b=host(), c=host(services=kept))
+    told = (
+        "compose langfuse of deployment traces, started by orch, which the files do not place here"
+    )
+    assert [(one.host, one.what) for one in found.strangers] == [
+        ("a", f"{told}; `orch down` stops it"),
+        ("c", f"{told}; `orch up` stops it"),
+    ]
 
 
 def test_our_own_port_and_gpu_are_no_strangers(cluster: Cluster) -> None:

@@ -10,11 +10,11 @@ from orchestrator.contracts import Query, Rank, Step, World
 from orchestrator.engines.vllm import plain, ray
 from orchestrator.engines.vllm.ports import executor
 from orchestrator.engines.vllm.rules import findings
-from orchestrator.engines.vllm.serve import program, serve
+from orchestrator.engines.vllm.serve import serve, serves
 from orchestrator.facts.help import Options
 from orchestrator.network.environment import environment_reads
+from orchestrator.ranks.arguments import program
 from orchestrator.ranks.health import with_health
-from orchestrator.ranks.help import help_of
 from orchestrator.ranks.spec import as_gang
 from orchestrator.spec.models import Cluster, Deployment, Finding
 from orchestrator.steps.arguments import Arguments
@@ -49,9 +49,7 @@ class Vllm:
         if deployment.profile.entrypoint and not over_ray:
             names = []
         programs = {name: program(deployment.profile, name)[0] for name in names}
-        made: list[Step] = [
-            Programs.of(cluster, deployment, host, programs) for host in deployment.hosts if names
-        ]
+        made = Programs.everywhere(cluster, deployment, programs)
         if over_ray and len(deployment.hosts) > 1:
             made.append(Joined.of(cluster, deployment))
         if not deployment.profile.entrypoint:
@@ -61,17 +59,15 @@ class Vllm:
 
 def _arguments(cluster: Cluster, deployment: Deployment) -> Step:
     """What the head is told is what its vLLM takes. Only with `=all` does it list everything, since 0.10."""
-    serves = (*program(deployment.profile, "vllm"), "serve")
 
     def line(_: Options | None) -> Sequence[str]:
         addresses = deployment.hosts  # which they are makes no difference to the arguments' names
         how = ray if executor(deployment) == "ray" else plain
         own = how.own(cluster, deployment, 0, addresses)
-        return serve(cluster, deployment, own)[len(serves) :]
+        return serve(cluster, deployment, own)
 
-    query = help_of(cluster, deployment, deployment.head, serves)
     ways = (("--help=all",), ("--help",))
-    return Arguments.of(cluster, deployment, query, program=serves, ways=ways, line=line)
+    return Arguments.of(cluster, deployment, serves(deployment.profile), line, ways=ways)
 
 
 ENGINE = Vllm()

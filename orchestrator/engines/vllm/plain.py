@@ -8,7 +8,8 @@ from typing import Any
 from orchestrator.contracts import Rank, World
 from orchestrator.engines.vllm import data
 from orchestrator.engines.vllm.ports import listening, master_port
-from orchestrator.engines.vllm.serve import program, serve, timeouts
+from orchestrator.engines.vllm.serve import serve, timeouts
+from orchestrator.ranks.arguments import program
 from orchestrator.ranks.build import RESTART, api_key, environment, member_addresses, rank
 from orchestrator.ranks.entrypoint import ENTRY, rendered
 from orchestrator.spec.models import Cluster, Deployment

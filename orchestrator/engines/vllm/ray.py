@@ -10,9 +10,9 @@ from typing import Any
 from orchestrator.contracts import Rank, World
 from orchestrator.engines.vllm import data
 from orchestrator.engines.vllm.ports import listening, ray_ports
-from orchestrator.engines.vllm.serve import program, serve, start_seconds, timeouts
+from orchestrator.engines.vllm.serve import serve, start_seconds, timeouts
 from orchestrator.flags import flags
-from orchestrator.ranks.arguments import word
+from orchestrator.ranks.arguments import program, word
 from orchestrator.ranks.build import (
     PROCESS,
     RESTART,

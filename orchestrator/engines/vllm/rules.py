@@ -10,7 +10,7 @@ from orchestrator.engines.vllm.serve import UTILIZATION
 from orchestrator.flags import flags
 from orchestrator.ranks.arguments import name_of
 from orchestrator.ranks.build import gpu_count
-from orchestrator.ranks.rules import common_findings, owned, said
+from orchestrator.ranks.rules import common_findings, falls_whole, owned, said, uneven
 from orchestrator.spec.gpus import share
 from orchestrator.spec.models import Cluster, Deployment, Finding
 
@@ -41,8 +41,8 @@ def _sizes(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
             f"{word} would leave {hosts - need} of {hosts} hosts without work",
             f"set parallel.tensor or parallel.pipeline to {hosts}, or list fewer hosts",
         )
-    elif executor(deployment) == "native" and need % hosts:
-        yield said(deployment, "parallel", f"{word} can't be spread evenly over {hosts} hosts")
+    elif executor(deployment) == "native":
+        yield from uneven(deployment, word, need)
 
 
 def _heads(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
@@ -74,18 +74,8 @@ def _executor(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
     kind, several = executor(deployment), len(deployment.hosts) > 1
     if kind == "mp" and several:
         yield said(deployment, "profile", "executor mp is for one host", "executor: ray, or native")
-    if kind == "native" and several:
-        yield from _native(deployment)
-
-
-def _native(deployment: Deployment) -> Iterator[Finding]:
-    if deployment.supervision == "entrypoint":
-        yield said(
-            deployment,
-            "supervision",
-            "a native gang over hosts can't take one rank back by itself",
-            "supervision: none",
-        )
+    if kind == "native":
+        yield from falls_whole(deployment, "a native gang over hosts")
 
 
 def _ports(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.flags import flags
 from orchestrator.flags.versions import known, version
-from orchestrator.ranks.arguments import name_of, words
+from orchestrator.ranks.arguments import host_and_port, name_of, program, words
 from orchestrator.ranks.tasks import task_words
 from orchestrator.spec.gpus import share
 from orchestrator.spec.models import Cluster, Deployment, Profile
@@ -16,13 +16,8 @@ from orchestrator.spec.units import parse_duration
 UTILIZATION = "gpu-memory-utilization"
 
 
-def program(profile: Profile, name: str) -> tuple[str, ...]:
-    """The words that call a program in the image: `commands: {vllm: /opt/x/vllm}` or its name."""
-    return tuple(profile.commands.get(name, name).split())
-
-
-def bind(deployment: Deployment) -> str:
-    return deployment.endpoint.bind or "0.0.0.0"  # noqa: S104  (an API that others are to reach)
+def serves(profile: Profile) -> tuple[str, ...]:
+    return (*program(profile, "vllm"), "serve")
 
 
 def has(profile: Profile, what: str) -> bool:
@@ -45,11 +40,11 @@ def serve(
 ) -> tuple[str, ...]:
     """`vllm serve MODEL`, what orch sets, then the user's arguments in their order."""
     profile = deployment.profile
-    line = [*program(profile, "vllm"), "serve", profile.model]
+    line = [*serves(profile), profile.model]
     if profile.served_name:
         line += ["--served-model-name", profile.served_name]
     if api:
-        line += ["--host", bind(deployment), "--port", str(deployment.port)]
+        line += host_and_port(deployment)
     sizes = deployment.parallel
     line += ["--tensor-parallel-size", str(sizes.tensor)]
     if sizes.pipeline > 1:

@@ -9,8 +9,7 @@ from typing import Any
 
 from orchestrator.contracts import Rank, World
 from orchestrator.engines import engine
-from orchestrator.engines.llamacpp import program as llama_program
-from orchestrator.engines.llamacpp import rpc_port, server_line
+from orchestrator.engines.llamacpp import rpc_line, server_line
 from orchestrator.engines.vllm.ports import executor, master_port
 from orchestrator.engines.vllm.serve import serve, start_seconds
 from orchestrator.export.model import Exported, common, header, yaml_text
@@ -108,8 +107,7 @@ def _llama(cluster: Cluster, deployment: Deployment) -> tuple[list[str], list[st
     name = title(cluster, deployment)
     workers = [f"{name}-0-{at}.{name}" for at in range(1, len(deployment.hosts))]
     leader = [escaped(word) for word in server_line(deployment, workers)]
-    port = str(rpc_port(deployment))
-    return leader, [*llama_program(deployment.profile, "rpc-server"), "-H", "$(POD_IP)", "-p", port]
+    return leader, list(rpc_line(deployment, "$(POD_IP)"))
 
 
 def _documents(

@@ -45,7 +45,7 @@ def test_llama_cpp_may_be_written_as_it_is_called() -> None:
 def test_an_unknown_engine_is_the_files_fault() -> None:
     with pytest.raises(FilesWrong) as wrong:
         engine("vlm")
-    assert wrong.value.hint == "did you mean vllm?"
+    assert wrong.value.hint == "did you mean 'vllm'?"
 
 
 def test_the_list_of_engines_imports_none() -> None:

@@ -35,6 +35,15 @@ class Failing(Set):
         return Change("builds it", log="Step 2/2\nno such file")
 
 
+class Dying(Set):
+    """Started, and ended before anybody looked."""
+
+    def check(self, world: World) -> Change | None:
+        return Change(
+            "starts it", log="no such flag", unmet="it ended with code 2", hint="orch logs it"
+        )
+
+
 def run(hosts: ToyHosts, *steps: Step, clock: Clock | None = None) -> Outcome:
     world = hosts.world()
     graph = ordered(steps)
@@ -74,6 +83,16 @@ def test_what_failed_shows_its_last_lines() -> None:
     step = Failing(id="a/g", host="a", key="g", reads=frozenset({("a", Get("g"))}))
     error = run(hosts, step).errors["a/g"]
     assert error.message.endswith("applied: builds it\n    Step 2/2\n    no such file")
+
+
+def test_what_was_applied_in_vain_says_what_is_the_matter_and_counts_as_sent() -> None:
+    hosts = ToyHosts({"a": {}})
+    step = Dying(id="a/g", host="a", key="g", reads=frozenset({("a", Get("g"))}))
+    outcome = run(hosts, step, set_step("a", "y", needs=frozenset({"a/g"})))
+    assert outcome.errors["a/g"].message == "it ended with code 2\n    no such flag"
+    assert outcome.errors["a/g"].hint == "orch logs it"
+    assert outcome.sent == {"a/g"}
+    assert outcome.changed == []
 
 
 def test_failure_on_one_host_leaves_the_other_alone() -> None:

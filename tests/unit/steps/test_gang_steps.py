@@ -114,6 +114,9 @@ def test_a_rank_that_died_tells_its_last_words(site: Site) -> None:
     change = site.check("tiny/rank/0")
     assert "ended with code 2: its arguments are wrong" in change.summary
     assert "unrecognized arguments: --swap-space" in change.summary
+    assert change.unmet == f"rank {head.name} ended with code 2: its arguments are wrong"
+    assert change.log == "vllm: error: unrecognized arguments: --swap-space 4"
+    assert change.hint == "orch logs tiny"
     site.run(worker)
     for step in ("tiny/join", "tiny/answer"):
         with pytest.raises(Failed) as failed:

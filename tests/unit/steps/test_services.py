@@ -75,7 +75,7 @@ class Desk:
 def desk(tmp_path: Path) -> Desk:
     cluster = cluster_of(tmp_path, LINES, LAB, PROFILES)
     stages = ("weights", "room", "image", "programs", "stop", "start", "answer", "record")
-    every = (*stages, "supervise", "down-services", "down")
+    every = (*stages, "supervise", "stale", "down-services", "down")
     text = {"version": 1, "name": "t", "stages": [{"stage": one} for one in every]}
     steps = build(cluster, PlaybookFile.model_validate(text))
     ours = runtime("docker").ours("demo")
@@ -166,7 +166,7 @@ def test_only_what_was_started_is_stopped(desk: Desk) -> None:
     gone = Kept("old", "compose", "old-project")
     desk.told.answers[ReadKept] = {"phoenix": kept, "old": gone}
     assert desk.check("down-services/phoenix/spark-1").summary == "stop unit phoenix.service"
-    assert desk.check("down-services/spark-1").summary == "stop compose old-project"
+    assert desk.check("down-services/spark-1").summary.startswith("stop compose old-project ")
     text = "\n".join(one.sh for one in desk.apply("down-services/spark-1").commands.values())
     assert "com.docker.compose.project=old-project" in text
     assert " -v" not in text  # volumes stay
@@ -174,6 +174,24 @@ def test_only_what_was_started_is_stopped(desk: Desk) -> None:
 
 def piece(service: str, state: str = "running", code: int = 0) -> Piece:
     return Piece(f"lang-{service}", service, state, code, "")
+
+
+def test_what_the_files_place_there_no_more_is_stopped_by_up_and_down(desk: Desk) -> None:
+    """Moved away, taken out, or another engine's by now; what is there still is left alone."""
+    gone = (Kept("old", "unit", "old.service", user=True), Kept("tiny", "compose", "tiny-web"))
+    mine = Kept("phoenix", "unit", "phoenix.service", user=True)
+    desk.told.answers[ReadKept] = {one.deployment: one for one in (*gone, mine)}
+    for step in ("spark-1/stale-services", "down-services/spark-1"):
+        assert desk.check(step).summary == (
+            "stop unit old.service (the files place no old here),"
+            " compose tiny-web (the files place no tiny here)"
+        )
+        commands = desk.apply(step).commands
+        assert "systemctl --user stop -- old.service" in commands["old: stop"].sh
+        assert "label=com.docker.compose.project=tiny-web" in commands["tiny: stop"].sh
+        assert "phoenix" not in "".join(one.sh for one in commands.values())
+    desk.told.answers[ReadKept] = {"phoenix": mine}
+    assert desk.check("spark-1/stale-services") is None
 
 
 def test_a_project_is_brought_up_under_the_name_that_compose_gives_it(desk: Desk) -> None:

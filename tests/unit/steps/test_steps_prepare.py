@@ -94,7 +94,11 @@ def test_stages_give_steps_for_the_hosts_that_want_them(duo: Cluster) -> None:
         "packages": {"spark-2/packages", "spark-3/packages", "rehearsal/packages"},
         "model-disk": {"spark-2/model-disk", "spark-3/model-disk", "hpc-7/model-disk"},
         "takeover": {"spark-2/takeover", "spark-3/takeover", "rehearsal/takeover"},
-        "stale": {"spark-2/stale", "spark-3/stale", "rehearsal/stale", "hpc-7/stale"},
+        "stale": {
+            f"{host}/{what}"
+            for host in ("spark-2", "spark-3", "rehearsal", "hpc-7")
+            for what in ("stale", "stale-services")
+        },
     }
     assert {stage: set(steps(stage, duo)) for stage in wanted} == wanted
 

@@ -1,0 +1,49 @@
+"""Which deployments have failed after they were started: their evidence is kept, and their ranks go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.contracts import Step
+from orchestrator.errors import Failed, OrchError
+from orchestrator.run.aftermath import failed_starts
+from orchestrator.run.executor import Outcome
+from tests.gang_world import Site
+
+ONE = "one: {profile: lab-llama, hosts: [spark-1], port: 8000}"
+RANK, ANSWER = "one/rank/0", "one/answer"
+DEAD: dict[str, OrchError] = {RANK: Failed("rank orch-demo-one-0 ended with code 2")}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path, ONE)
+
+
+def failed(site: Site, outcome: Outcome) -> list[str]:
+    steps: dict[str, Step] = dict(site.steps)
+    return list(failed_starts(site.cluster, steps, outcome))
+
+
+def test_an_only_rank_that_ended_at_once(site: Site) -> None:
+    assert failed(site, Outcome({RANK: "failed", ANSWER: "skipped"}, DEAD, {RANK})) == ["one"]
+
+
+def test_one_that_ended_later(site: Site) -> None:
+    late: dict[str, OrchError] = {ANSWER: Failed("rank orch-demo-one-0 ended with code 1")}
+    assert failed(site, Outcome({RANK: "changed", ANSWER: "failed"}, late, {RANK})) == ["one"]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome({RANK: "failed", ANSWER: "skipped"}, DEAD),  # refused: nothing went to the host
+        Outcome({RANK: "skipped", ANSWER: "skipped"}, {}, {"one/stop/spark-1"}),
+        Outcome({RANK: "changed", ANSWER: "changed"}, {}, {RANK}),
+        Outcome({RANK: "failed", ANSWER: "skipped"}, DEAD, {RANK}, interrupted=True),
+    ],
+)
+def test_what_was_not_started_or_has_not_failed_or_goes_on(site: Site, outcome: Outcome) -> None:
+    assert failed(site, outcome) == []
