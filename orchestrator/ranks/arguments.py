@@ -9,6 +9,8 @@ from typing import Any
 from orchestrator.flags import flags
 from orchestrator.spec.models import Deployment, Profile
 
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def program(profile: Profile, name: str, usual: str = "") -> tuple[str, ...]:
     """The words that call a program: `commands: {NAME: /opt/x/name}`, or what it is called elsewhere."""
@@ -19,9 +21,6 @@ def host_and_port(deployment: Deployment) -> tuple[str, ...]:
     """Where an API that others are to reach listens."""
     host = deployment.endpoint.bind or "0.0.0.0"  # noqa: S104
     return ("--host", host, "--port", str(deployment.port))
-
-
-_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def name_of(key: str) -> str:
