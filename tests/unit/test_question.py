@@ -22,7 +22,6 @@ def questions() -> Iterator[type]:
 
 
 def test_questions_with_the_same_fields_have_other_hashes() -> None:
-    assert ReadNetwork() != Identify()
     assert hash(ReadNetwork()) != hash(Identify())
 
 
@@ -35,8 +34,6 @@ def test_equal_questions_have_one_hash() -> None:
 
 
 def test_every_fact_asks_by_such_a_question() -> None:
-    plain = question(type("Plain", (), {"__annotations__": {}}))
-    assert plain.__hash__.__qualname__.startswith("question.")
     found = list(questions())
     assert len(found) > 40
-    assert [one for one in found if not one.__hash__.__qualname__.startswith("question.")] == []
+    assert [one for one in found if one.__hash__.__module__ != question.__module__] == []
