@@ -122,17 +122,14 @@ def futile(decision: Decision) -> frozenset[str]:
 
 def _demanded(steps: Mapping[str, Step], moving: set[str]) -> set[str]:
     """On-demand steps before a step that changes something (and is not itself on demand)."""
-    below = dependents(steps)
     wanted: set[str] = set()
-    leads: set[str] = set()  # steps with something moving at or after them
+    leads: set[str] = set()  # steps with something moving after them
     for one in reversed(list(steps)):
         step = steps[one]
-        if not leads.isdisjoint(below[one]):
-            leads.add(one)
-            if step.on_demand:
-                wanted.add(one)
-        if one in moving and not step.on_demand:
-            leads.add(one)
+        if one in leads and step.on_demand:
+            wanted.add(one)
+        if one in leads or (one in moving and not step.on_demand):
+            leads |= step.needs
     return wanted
 
 
