@@ -12,9 +12,9 @@ from orchestrator.cli.options import Site
 from orchestrator.errors import Failed, FilesWrong, OrchError, Unreachable
 from orchestrator.facts.answers import Container
 from orchestrator.facts.probe import said
-from orchestrator.facts.rdma_counters import ReadRdmaCounters
+from orchestrator.facts.rdma_counters import Counters, Port, ReadRdmaCounters
 from orchestrator.hosts.reader import read
-from orchestrator.rdma.live import Counters, Live, Port, devices_of, environment_of, judged, through
+from orchestrator.rdma.live import Live, devices_of, environment_of, judged, through
 from orchestrator.spec.models import Deployment
 from orchestrator.steps.counters import request
 from orchestrator.steps.gang import ours

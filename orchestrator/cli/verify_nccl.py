@@ -162,6 +162,9 @@ def _show(site: Site, found: dict[str, list[Busbw]], code: int) -> None:
     for name, each in found.items():
         for one in each:
             rate = "no number" if one.gbytes_per_s is None else f"{one.gbytes_per_s:.2f} GB/s"
-            click.echo(f"{name}  {one.collective:<11} {rate}  over {one.chosen.network}")
+            click.echo(
+                f"{name}  {one.collective:<11} {rate}  over {one.chosen.network}"
+                + (f"  by {one.tool}" if one.tool else "")
+            )
             if one.reason is not None:
                 click.secho(f"  cause  {one.reason.cause}\n  do     {one.reason.remedy}", fg="red")

@@ -58,6 +58,7 @@ class Gpu:
     numa_node: int | None
     driver: str
     pci: str = ""  # 0000:01:00.0
+    memory_free_bytes: int | None = None  # less than total - used: the driver keeps some of it
 
 
 @dataclass(frozen=True)

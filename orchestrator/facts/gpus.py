@@ -22,7 +22,7 @@ NOT_SAID = frozenset(
 SMI = sh(
     """echo @smi
 if command -v nvidia-smi >/dev/null; then
-  nvidia-smi --query-gpu=index,uuid,pci.bus_id,driver_version,memory.total,memory.used,name \
+  nvidia-smi --query-gpu=index,uuid,pci.bus_id,driver_version,memory.total,memory.used,memory.free,name \
     --format=csv,noheader,nounits
   printf 'rc %s\\n' $?
 else echo none; fi"""
@@ -91,7 +91,7 @@ def smi_rows(lines: list[str], complaint: str) -> list[list[str]]:
 
 def gpu_of(row: list[str], nodes: Mapping[str, int | None]) -> Gpu:
     """One CSV row. The name comes last: it is the only field that might hold a comma."""
-    index, uuid, bus, driver, total, used, *name = row
+    index, uuid, bus, driver, total, used, free, *name = row
     place = PCI.fullmatch(bus)
     if place is None or not uuid.startswith(("GPU-", "MIG-")) or not name or not driver:
         raise ValueError(f"not a GPU's row: {', '.join(row)[:120]!r}")
@@ -102,6 +102,7 @@ def gpu_of(row: list[str], nodes: Mapping[str, int | None]) -> Gpu:
         name=", ".join(name),
         memory_bytes=mebibytes(total),
         memory_used_bytes=mebibytes(used),
+        memory_free_bytes=mebibytes(free),
         numa_node=nodes.get(pci),
         driver=driver,
         pci=pci,

@@ -1,73 +1,80 @@
 """Whether a gang's data goes over the fabric is told by counters around a request, not by settings.
 
-On RoCE a device's counters cover RDMA traffic only, in words of four bytes (kernel:
-Documentation/ABI/stable/sysfs-class-infiniband); a netdev's cover everything else.
+What the ports of all of its hosts had counted before and after is kept on its head, so that it is asked once.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+from orchestrator.facts.answers import RdmaCounters
 from orchestrator.facts.probe import count, listed, probe, reading, script
+from orchestrator.facts.rdma_counters import Counters
 from orchestrator.question import question
-from orchestrator.script import Result, Script, Sh, seq, sh
+from orchestrator.script import Result, Script, sh
 
-WORD = 4
+ByHost = Mapping[str, Counters]
 
 
-def counters(rdma: tuple[tuple[str, int], ...], netdevs: tuple[str, ...]) -> Sh:
-    """Shell that prints `name bytes` for each; a counter that can't be read is left out."""
-    lines = [
-        sh(
-            'd=/sys/class/infiniband/{}/ports/{}/counters; if x=$(cat "$d/port_xmit_data") &&'
-            ' r=$(cat "$d/port_rcv_data"); then echo {} $(((x + r) * {})); fi 2>/dev/null',
-            device,
-            port,
-            device,
-            WORD,
-        )
-        for device, port in rdma
-    ]
-    lines += [
-        sh(
-            'd=/sys/class/net/{}/statistics; if x=$(cat "$d/tx_bytes") &&'
-            ' r=$(cat "$d/rx_bytes"); then echo {} $((x + r)); fi 2>/dev/null',
-            netdev,
-            netdev,
-        )
-        for netdev in netdevs
-    ]
-    return seq(lines)
+@dataclass(frozen=True)
+class Moved:
+    """Counters around one question to the container `asked`; `after` is None until they were read again."""
+
+    asked: str
+    before: ByHost
+    after: ByHost | None
+
+
+def kept_line(when: Literal["before", "after"], counters: ByHost) -> str:
+    """`counters` as ReadMoved reads them."""
+    told = {
+        host: {f"{device}:{port}": asdict(one) for (device, port), one in ports.items()}
+        for host, ports in counters.items()
+    }
+    return f"{when} {json.dumps(told, sort_keys=True)}"
 
 
 @question
 class ReadMoved:
-    """Device → bytes that moved during the question that was kept in this file; None where there is none."""
+    """What was kept in this file; None where there is none."""
 
     path: str
 
     def ask(self) -> Script:
-        return script(
-            moved=probe(
-                sh(
-                    'f="${HOME:-/root}"/{}; if [ -e "$f" ]; then echo kept; cat "$f"; fi; echo end',
-                    self.path,
-                )
-            )
-        )
+        body = sh('f="${HOME:-/root}"/{}; [ ! -e "$f" ] || cat "$f"; echo end', self.path)
+        return script(moved=probe(body))
 
-    def parse(self, results: Mapping[str, Result]) -> Mapping[str, int] | None:
-        what = "bytes that moved"
+    def parse(self, results: Mapping[str, Result]) -> Moved | None:
+        what = "counters that were kept"
         with reading(what):
             lines = listed(results, "moved", what)
             if not lines:
                 return None
-            before: dict[str, int] = {}
-            moved: dict[str, int] = {}
-            for line in lines[1:]:
-                when, name, value = line.split()
-                if when == "before":
-                    before[name] = count(value)
-                elif name in before:
-                    moved[name] = count(value) - before[name]
-            return moved
+            found = dict(line.split(" ", 1) for line in lines)
+            before, after = found["before"], found.get("after")
+            return Moved(
+                found["asked"], _by_host(before), None if after is None else _by_host(after)
+            )
+
+
+def _by_host(line: str) -> ByHost:
+    return {
+        host: {_port(name): _counters(one) for name, one in ports.items()}
+        for host, ports in json.loads(line).items()
+    }
+
+
+def _port(name: str) -> tuple[str, int]:
+    device, _, port = name.rpartition(":")
+    return device, count(port)
+
+
+def _counters(told: Mapping[str, Any]) -> RdmaCounters:
+    counters, hw_counters = (
+        {name: count(str(value)) for name, value in told[kind].items()}
+        for kind in ("counters", "hw_counters")
+    )
+    return RdmaCounters(counters, hw_counters)

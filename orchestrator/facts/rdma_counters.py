@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 
 from orchestrator.facts.answers import RdmaCounters
-from orchestrator.facts.moved import WORD
 from orchestrator.facts.probe import count, listed, probe, reading, script
 from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
@@ -24,6 +23,18 @@ grep -H . /sys/class/infiniband/*/ports/*/counters/* \
   /sys/class/infiniband/*/ports/*/hw_counters/* /dev/null 2>/dev/null
 echo end"""
 )
+# The few that tell how much a port carried.
+TRAFFIC = sh(
+    """for port in /sys/class/infiniband/*/ports/*; do
+  [ ! -e "$port/state" ] || echo "port $port"
+done
+grep -H . /sys/class/infiniband/*/ports/*/counters/port_xmit_* \
+  /sys/class/infiniband/*/ports/*/counters/port_rcv_* \
+  /sys/class/infiniband/*/ports/*/hw_counters/sent_pkts \
+  /sys/class/infiniband/*/ports/*/hw_counters/rcvd_pkts /dev/null 2>/dev/null
+echo end"""
+)
+WORD = 4  # bytes that port_xmit_data and port_rcv_data count as one
 PORT = re.compile(r"port /sys/class/infiniband/([^/]+)/ports/(\d+)")
 COUNTER = re.compile(
     r"/sys/class/infiniband/([^/]+)/ports/(\d+)/(counters|hw_counters)/([^/:]+):(\d+)"
@@ -61,18 +72,28 @@ ERRORS = frozenset(
 )
 
 
+Port = tuple[str, int]  # of a device
+Counters = Mapping[Port, RdmaCounters]
+
+
 @question
 class ReadRdmaCounters:
-    """(device, port) → its counters."""
+    """The counters of each port; with `traffic` alone those of what it carried."""
+
+    traffic: bool = False
 
     def ask(self) -> Script:
-        return script(rdmacounters=probe(BODY))
+        return script(**{self._name: probe(TRAFFIC if self.traffic else BODY)})
 
-    def parse(self, results: Mapping[str, Result]) -> Mapping[tuple[str, int], RdmaCounters]:
+    @property
+    def _name(self) -> str:
+        return "rdmatraffic" if self.traffic else "rdmacounters"
+
+    def parse(self, results: Mapping[str, Result]) -> Counters:
         what = "RDMA counters"
         with reading(what):
-            found: dict[tuple[str, int], dict[str, dict[str, int]]] = {}
-            for line in listed(results, "rdmacounters", what):
+            found: dict[Port, dict[str, dict[str, int]]] = {}
+            for line in listed(results, self._name, what):
                 if port := PORT.fullmatch(line):
                     found[port[1], count(port[2])] = {"counters": {}, "hw_counters": {}}
                 elif (one := COUNTER.fullmatch(line)) and one[4] not in NEVER_ERRORS:

@@ -27,6 +27,7 @@ class Cable:
     switch: str | None
     pinned: tuple[IPv4Network, ...] | None
     path: str  # where it stands in the inventory
+    at_once: int | None = None  # pairs that its switch carries at the same time
 
     @property
     def halves(self) -> int:
@@ -60,7 +61,7 @@ def _cable(cluster: Cluster, link: Link, path: str) -> Cable:
         End(ref.host, ref.port, cluster.hosts[ref.host].ports[ref.port].halves)
         for ref in sorted(link.ends, key=lambda ref: natural(str(ref)))
     )
-    return Cable(_name(link), ends, link.switch, link.subnets, path)
+    return Cable(_name(link), ends, link.switch, link.subnets, path, link.at_once)
 
 
 def _name(link: Link) -> str:

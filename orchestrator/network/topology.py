@@ -52,6 +52,7 @@ class Segment:
     members: tuple[Member, ...]
     switch: str | None = None
     nccl: bool = True  # False: slow, for weights and control alone
+    at_once: int | None = None  # pairs that its switch carries at the same time; None: all
 
     @cached_property
     def hosts(self) -> frozenset[str]:
@@ -94,6 +95,11 @@ class Fabric:
     def for_nccl(self) -> Fabric:
         """The same without the links that are for weights and control alone."""
         return Fabric(tuple(one for one in self.segments if one.nccl))
+
+    @cached_property
+    def at_once(self) -> dict[str, int]:
+        """Switch → pairs that it carries at the same time, over all of its links; without those that carry all."""
+        return {one.switch: one.at_once for one in self.segments if one.switch and one.at_once}
 
     def of_host(self, host: str) -> tuple[tuple[Segment, Member], ...]:
         """The segments that a host is in, each with its place in it."""
@@ -208,4 +214,4 @@ def _segment(cluster: Cluster, cable: Cable, half: int, subnet: IPv4Network) -> 
     kinds = (cluster.hosts[end.host].kind.mtu for end in ends)
     mtu = cluster.mtu if cluster.mtu is not None else min(kinds)
     nccl = all(cluster.hosts[end.host].ports[end.port].nccl for end in ends)
-    return Segment(cable.name, half, subnet, mtu, members, cable.switch, nccl)
+    return Segment(cable.name, half, subnet, mtu, members, cable.switch, nccl, cable.at_once)

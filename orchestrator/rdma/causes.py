@@ -143,7 +143,7 @@ def _no_ping(case: Case, entry: Entry) -> Iterator[Values]:
 
 
 def _mtu_differs(case: Case, entry: Entry) -> Iterator[Values]:
-    one, other = case.ends
+    one, other = sorted(case.ends, key=lambda end: end.host)  # the same words in both directions
     if one.mtu is not None and other.mtu is not None and one.mtu != other.mtu:
         yield _at(one, f"{one.host} {one.mtu}, {other.host} {other.mtu}")
 

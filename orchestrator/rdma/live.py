@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from orchestrator.facts.answers import RdmaCounters
-from orchestrator.facts.rdma_counters import moved_bytes, moved_packets
+from orchestrator.facts.rdma_counters import Counters, Port, moved_bytes, moved_packets
 
 LEAST_BYTES = 100_000  # a device that carries nothing shows some management datagrams at most
 LEAST_PACKETS = 50  # of such a device that counts no bytes (Soft-RoCE)
 Use = Literal["rdma", "partly", "tcp", "unknown"]
-Port = tuple[str, int]
-Counters = Mapping[Port, RdmaCounters]
 
 
 @dataclass(frozen=True)

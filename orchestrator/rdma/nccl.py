@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.knowledge.fabric import failures, recognised
@@ -19,7 +19,10 @@ MOST_BYTES = (
 )  # 16 GB takes 32 GB of a Spark's unified memory and has frozen nodes (playbooks issue 102)
 WARM_UPS, TIMES = 5, 20
 INFO = "NCCL INFO"  # NCCL writes among the table's lines
-VERSION = re.compile(r"^# nccl-tests version (\d[\w.]*)", re.MULTILINE)
+TOOL = re.compile(
+    r"^# (?:(nccl-tests) version (\d[\w.]{0,30})|(torch \d[\w.+]{0,40}, NCCL \d[\d.]{0,20})$)",
+    re.MULTILINE,
+)
 AVERAGE = re.compile(
     r"^# Avg bus bandwidth\s*: (\d{1,9}(?:\.\d{1,9})?)\s*(?:OK)?\s*$", re.MULTILINE
 )
@@ -51,7 +54,7 @@ class Busbw:
     wrong: int | None = None
     chosen: Chosen = Chosen("unknown")
     failure: Failure | None = None
-    tool: str = ""  # "nccl-tests 2.17.6"
+    tool: str = ""  # "nccl-tests 2.17.6", "torch 2.9.0, NCCL 2.28.9"
 
     @property
     def reason(self) -> Reason | None:
@@ -90,16 +93,16 @@ def chosen(log: str) -> Chosen:
 def measured(collective: Collective, said: Said) -> Busbw:
     """The table's average, proven by its rows; wrong values or an unreadable table are no number."""
     took = chosen(f"{said.out}\n{said.err}")
-    version = VERSION.search(said.out)
-    tool = f"nccl-tests {version[1]}" if version else ""
+    spoke = TOOL.search(said.out)
+    tool = " ".join(filter(None, spoke.groups())) if spoke else ""
     failure = _failure(said)
-    rows = _rows(said.out)
+    rows = _rows(_uninformed(said).out)
     average, bounds = AVERAGE.findall(said.out), IN_BOUNDS.findall(said.out)
     wrong = sum(row.wrong for row in rows)
     if failure is None and (wrong or any(word != "OK" or count != "0" for count, word in bounds)):
         failure = Failure("wrong-values", f"{wrong} wrong values")
     if failure is None and not _proven(rows, average, bounds):
-        failure = Failure("unreadable", telling_line(said))
+        failure = Failure("unreadable", telling_line(_uninformed(said)))
     if failure is None and float(average[0]) == 0:
         failure = Failure("nothing-moved", "Avg bus bandwidth: 0")
     if failure is not None:
@@ -125,6 +128,7 @@ def _proven(rows: Sequence[_Row], average: Sequence[str], bounds: Sequence[objec
 def _failure(said: Said) -> Failure | None:
     if said.rc == 0:
         return None
+    said = _uninformed(said)
     known = recognised([*said.err.splitlines(), *said.out.splitlines()])
     if known is not None:
         return Failure(*known)
@@ -137,18 +141,30 @@ def _failure(said: Said) -> Failure | None:
     return Failure("tool-failed", telling_line(said))
 
 
+def _uninformed(said: Said) -> Said:
+    """Without NCCL's running commentary, which speaks of failures that are none."""
+    out, err = (
+        "\n".join(line for line in text.splitlines() if INFO not in line)
+        for text in (said.out, said.err)
+    )
+    return replace(said, out=out, err=err)
+
+
 def _rows(out: str) -> tuple[_Row, ...]:
-    """Rows below the header; none at all where one of them can't be read."""
-    lines = [line for line in out.splitlines() if INFO not in line]
+    """Rows below the header; none at all where one of them can't be read.
+
+    A row begins with a number. What else stands there is NCCL's or torch's: warnings, and lines that a full buffer has
+    cut in two; a row that such a line has swallowed is missed by the average.
+    """
     titles: list[str] = []
     rows: list[_Row] = []
-    for line in lines:
+    for line in out.splitlines():
         words = line.split()
         if "busbw" in words and "size" in words:
             if titles:
                 return ()
             titles = words[words.index("size") :]
-        elif titles and words and not line.lstrip().startswith("#"):
+        elif titles and words and words[0][0].isdecimal():
             row = _row(titles, words)
             if row is None:
                 return ()

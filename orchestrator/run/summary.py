@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
+from orchestrator.contracts import Event
 from orchestrator.run.record import Record, StepRecord, span
 
 CHAT = "/v1/chat/completions"
@@ -18,16 +19,20 @@ MAX_FAILURES = 20  # the rest is in `orch runs show`
 def summary(record: Record) -> list[Text]:
     """The closing lines of a run, without the tree of stages."""
     lines = [Text()]
-    lines.extend(
-        Text.assemble(("warning: ", "yellow"), _at(note.host), note.text)
-        for note in record.notes
-        if note.data.get("severity") == "warning"
-    )
+    lines.extend(_note(note) for note in record.notes)
     lines.extend(_failures(record))
     lines.extend(_served(record))
     lines.append(_verdict(record))
     lines.extend(_after_failure(record))
     return lines
+
+
+def _note(note: Event) -> Text:
+    """A warning, or a word of what was found, as what the first answer went over."""
+    told = Text.assemble(_at(note.host), note.text)
+    if note.data.get("severity") == "warning":
+        return Text.assemble(("warning: ", "yellow"), told)
+    return told
 
 
 def _verdict(record: Record) -> Text:

@@ -104,6 +104,7 @@ class SwitchLink(Strict):
     switch: Name
     ports: tuple[str, ...]
     subnets: tuple[str, ...] | None = None
+    at_once: int | None = Field(default=None, ge=1)
 
     @field_validator("ports")
     @classmethod

@@ -21,6 +21,7 @@ class LinkReader:
         self._names = names
         self._taken: dict[PortRef, int] = {}
         self._pinned: dict[IPv4Network, int] = {}
+        self._at_once: dict[str, tuple[int, int]] = {}  # switch → pairs, and the link that says so
 
     def read(self) -> tuple[Link, ...]:
         model = self._inventory.model
@@ -33,8 +34,10 @@ class LinkReader:
         at: Path = ("links", index)
         switch = None
         subnets: tuple[str, ...] | None = None
+        at_once = entry.at_once if isinstance(entry, SwitchLink) else None
         if isinstance(entry, SwitchLink):
             words, below, switch, subnets = entry.ports, "ports", entry.switch, entry.subnets
+            self._check_at_once(entry, (*at, "at_once"), index)
         elif isinstance(entry, PinnedLink):
             words, below, subnets = entry.ends, "ends", entry.subnets
         else:
@@ -48,7 +51,19 @@ class LinkReader:
         networks = self._subnets(subnets, ports, (*at, "subnets"), index)
         if len(ports) < len(words):
             return None
-        return Link(ends=tuple(ports), switch=switch, subnets=networks)
+        return Link(ends=tuple(ports), switch=switch, subnets=networks, at_once=at_once)
+
+    def _check_at_once(self, entry: SwitchLink, at: Path, index: int) -> None:
+        """It is the switch's, so its links must not disagree; one that says nothing has it too."""
+        if entry.at_once is None:
+            return
+        said, first = self._at_once.setdefault(entry.switch, (entry.at_once, index))
+        if said != entry.at_once:
+            self._wrong(
+                at,
+                f"{entry.at_once} pairs at once, and links.{first} says {said} for the same switch",
+                f"say it once for {entry.switch}: it holds for all of its links",
+            )
 
     def _end(self, word: str, at: Path, index: int) -> PortRef | None:
         """`spark-2.p1` as a port of a host. Host names may have dots, port names have none."""

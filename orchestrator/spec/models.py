@@ -179,6 +179,7 @@ class Link(Strict):
     ends: tuple[PortRef, ...]
     switch: str | None = None
     subnets: tuple[IPv4Network, ...] | None = None  # one per half, pinned
+    at_once: int | None = None  # pairs that the switch carries at the same time; None: all
 
 
 class Profile(ProfileFile):

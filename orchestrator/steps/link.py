@@ -19,6 +19,7 @@ from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.ping import Ping
 from orchestrator.network.topology import Member, Segment, plan_fabric, spanning
 from orchestrator.spec.models import Cluster
+from orchestrator.steps.link_ends import ends_id, ends_steps, set_mtu
 
 NEIGHBOURS = 16  # of a large switch; each host asks the next ones in turn, so that all are asked
 
@@ -43,7 +44,11 @@ class LinkWorks(Step):
         if not faults and self.ping is not None:
             answers = facts.get(self.ping)
             faults = [f"{one} over {self.netdev}: {why}" for one, why in answers.items() if why]
-        return Change("; ".join(faults)) if faults else None
+        if not faults:
+            return None
+        wrong = netdev.mtu != self.mtu
+        hint = set_mtu(self.host or "", self.netdev, self.mtu) if wrong else ""
+        return Change("; ".join(faults), hint=hint)
 
     def _faults(self, netdev: Netdev) -> Iterable[str]:
         if not netdev.up:
@@ -74,11 +79,15 @@ class LinkWorks(Step):
 
 
 def link_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
-    """A wait per interface and deployment that spans it; a neighbour is asked once it has its addresses.
+    """A gate per half of a link, then a wait per interface and deployment that spans it.
+
+    A neighbour is asked once it has its addresses.
 
     What no deployment spans is waited for too, and holds nobody up.
     """
     fabric = plan_fabric(cluster)
+    for deployment in cluster.deployments.values():
+        yield from ends_steps(deployment, fabric.between(deployment.hosts))
     for host in cluster.used_hosts:
         for segment, member in fabric.of_host(host.name):
             for scope, hosts in _users(cluster, segment, member):
@@ -122,9 +131,8 @@ def _link_step(
         host=member.host,
         scope=scope,
         serves=None if scope is not None else frozenset(),
-        needs=frozenset(
-            f"{one}/network/confirm" for one in {member.host, *(p.host for p in peers)}
-        ),
+        needs=frozenset(f"{one}/network/confirm" for one in {member.host, *(p.host for p in peers)})
+        | ({ends_id(scope, segment)} if scope is not None else set()),
         reads=frozenset(reads),
         patience=Patience(total=30, stall=30),
         netdev=member.netdev,

@@ -60,16 +60,24 @@ class ToolsThere(Step):
 
 
 def turns_of(wanted: Sequence[Pair], fabric: Fabric) -> Iterator[tuple[Pair, tuple[Pair, ...]]]:
-    """Each pair with those that go before it on its hosts; nobody waits for a whole round."""
+    """Each pair with those that go before it: on its hosts, and on a switch that carries no more at once.
+
+    Nobody waits for a whole round.
+    """
     switched = {one.link: (one.switch,) for one in fabric.segments if one.switch}
     couples = {
         Couple(one.first, one.second, one.link, switched.get(one.link, ())): one for one in wanted
     }
     last: dict[str, Pair] = {}
-    for each in rounds(couples):
+    through: dict[str, list[Pair]] = {switch: [] for switch in fabric.at_once}
+    for each in rounds(couples, fabric.at_once):
         for couple in each:
             pair = couples[couple]
             before = {last[host] for host in (pair.first, pair.second) if host in last}
+            for switch in fabric.at_once.keys() & couple.switches:
+                most, earlier = fabric.at_once[switch], through[switch]
+                before |= {earlier[-most]} if len(earlier) >= most else set()
+                earlier.append(pair)
             yield pair, tuple(sorted(before))
             last[pair.first] = last[pair.second] = pair
 

@@ -1,4 +1,8 @@
-"""No start into memory that is not there: on unified memory a rank that finds too little takes the host along."""
+"""No start into memory that is not there: on unified memory a rank that finds too little takes the host along.
+
+`memory:` is of each GPU that a deployment takes. Cards with memory of their own are asked themselves; where GPU
+and CPU share one memory, and where no GPU is known, it is the host's.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.contracts import Change, Patience, Step, World
+from orchestrator.contracts import Change, Patience, Query, Step, World
 from orchestrator.errors import Refused
-from orchestrator.facts import ReadMemory
+from orchestrator.facts import ReadGpus, ReadMemory
+from orchestrator.facts.answers import Gpu
+from orchestrator.ranks.build import gpu_choice
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.spec.units import show_size
 from orchestrator.steps.gang import GangStep
@@ -28,11 +34,50 @@ def share(cluster: Cluster, deployment: Deployment, host: str) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
+def own_memory(cluster: Cluster, deployment: Deployment, host: str) -> bool:
+    """Whether the GPUs that the deployment takes there may have memory of their own."""
+    shared = cluster.hosts[host].kind.unified_memory
+    return not shared and bool(gpu_choice(cluster, deployment, host))
+
+
 @dataclass(frozen=True, kw_only=True)
 class MemoryFree(GangStep):
     """As much is available as this deployment says, or its engine is told, that it takes."""
 
     def check(self, world: World) -> Change | None:
+        cards = self._cards(world)
+        for gpu in cards:
+            self._fits(gpu)
+        return None if cards else self._host_check(world)
+
+    def _cards(self, world: World) -> tuple[Gpu, ...]:
+        """The GPUs that it takes, if they have memory of their own."""
+        host = self.host or ""
+        if not own_memory(self.cluster, self.deployment, host):
+            return ()
+        chosen = gpu_choice(self.cluster, self.deployment, host)
+        return tuple(
+            gpu
+            for gpu in world[host].get(ReadGpus()).gpus
+            if (chosen == "all" or gpu.uuid in chosen or str(gpu.index) in chosen)
+            and gpu.memory_bytes is not None
+        )
+
+    def _fits(self, gpu: Gpu) -> None:
+        """A card that does not say what is free is no pass."""
+        demand, total, free = self.deployment.memory_bytes, gpu.memory_bytes, gpu.memory_free_bytes
+        if demand is None or total is None or (free is not None and free >= demand):
+            return
+        left = "nobody knows how much" if free is None else show_size(free)
+        raise Refused(
+            f"{self.deployment.name} needs {show_size(demand)} of GPU {gpu.index},"
+            f" {left} of {show_size(total)} is free",
+            host=self.host,
+            step=self.id,
+            hint=f"on {self.host}: nvidia-smi tells who uses it; or set gate: {{memory: off}}",
+        )
+
+    def _host_check(self, world: World) -> Change | None:
         host = self.host or ""
         memory = world[host].get(ReadMemory())
         part = share(self.cluster, self.deployment, host)
@@ -55,6 +100,9 @@ def memory_gate_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[
         if deployment.gate.memory == "off":
             continue
         for host in deployment.hosts:
+            reads: set[tuple[str, Query[Any]]] = {(host, ReadMemory())}
+            if own_memory(cluster, deployment, host):
+                reads.add((host, ReadGpus()))
             known = deployment.memory_bytes is not None or share(cluster, deployment, host)
             if not known:
                 continue
@@ -66,7 +114,7 @@ def memory_gate_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[
                 stage="memory-gate",
                 on_demand=True,
                 needs=frozenset(f"{name}/stop/{one}" for one in deployment.hosts),
-                reads=frozenset({(host, ReadMemory())}),
+                reads=frozenset(reads),
                 patience=Patience(total=60, stall=60),
                 cluster=cluster,
                 deployment=deployment,

@@ -16,14 +16,17 @@ from orchestrator.facts.answers import Container
 from orchestrator.network.environment import environment_reads
 from orchestrator.ranks.build import container_hosts, environment, member_addresses, rank
 from orchestrator.ranks.spec import digest
-from orchestrator.rdma.nccl import MOST_BYTES, Collective
+from orchestrator.rdma.nccl import Collective, command
 from orchestrator.runtimes import runtime
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, container_reads, image_read, log_read, ours
 
-TEST = "/orch/nccl_test.py"
-PORT = 29_555
+RANK, TEST = (
+    "/orch/nccl_rank.py",
+    "/orch/nccl_test.py",
+)  # the first decides whether the second is run
+PORT = 29_555  # torch's; the ranks agree on the next one
 BYTES = 2**30
 LINES = 2_000  # of each rank's log, NCCL's own words with it
 TOTAL_S = 300.0
@@ -43,17 +46,20 @@ def nccl_rank(
     world: World,
 ) -> Rank:
     """One container of the test; `run` makes it another one in each run."""
-    if BYTES > MOST_BYTES:
-        raise ValueError("more than NCCL may be tested with")
     host = deployment.hosts[index]
+    addresses = member_addresses(cluster, deployment, world)
     own = {
-        "MASTER_ADDR": member_addresses(cluster, deployment, world)[0],
+        "MASTER_ADDR": addresses[0],
         "MASTER_PORT": str(PORT),
         "NCCL_DEBUG": "INFO",
+        "NCCL_DEBUG_SUBSYS": "INIT,ENV",
+        "ORCH_HOSTS": ",".join(addresses),
         "ORCH_RUN": run,
+        "PYTHONUNBUFFERED": "1",  # also C's output: NCCL's lines whole, and there if the rank is killed
         "RANK": str(index),
         "WORLD_SIZE": str(len(deployment.hosts)),
     }
+    env = environment(cluster, deployment, host, world, {}) | own
     made = rank(
         cluster,
         deployment,
@@ -61,10 +67,13 @@ def nccl_rank(
         world,
         role="nccl",
         entrypoint="python3",
-        argv=(TEST, collective, str(BYTES)),
-        env=environment(cluster, deployment, host, world, {}) | own,
-        files={TEST: read_template("rdma/nccl_test.py", cluster.root)},
-        ports=frozenset({PORT}) if index == 0 else frozenset(),
+        argv=(RANK, collective, str(BYTES), *command(collective, BYTES)),
+        env={name: value for name, value in env.items() if name != "NCCL_DEBUG_FILE"},
+        files={
+            RANK: read_template("rdma/nccl_rank.py", cluster.root),
+            TEST: read_template("rdma/nccl_test.py", cluster.root),
+        },
+        ports=frozenset({PORT, PORT + 1}) if index == 0 else frozenset(),
     )
     name = nccl_name(cluster.name, deployment.name, collective, index)
     return replace(
@@ -130,9 +139,9 @@ class NcclStart(NcclStep):
     def check(self, world: World) -> Change | None:
         if self.container(world) is not None:
             return None
-        return Change(
-            f"run {self.collective} of {BYTES // 2**20} MiB in {self.deployment.profile.image}"
-        )
+        boxed = self.host in container_hosts(self.cluster, self.deployment)
+        where = f"in {self.deployment.profile.image}" if boxed else "as a process"
+        return Change(f"run {self.collective} of {BYTES // 2**20} MiB {where}")
 
     def apply(self, change: Change, world: World) -> Script:
         rank = nccl_rank(

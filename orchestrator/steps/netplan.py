@@ -7,24 +7,26 @@ is what does it on the host.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Query, Step, World
 from orchestrator.data import read_template
 from orchestrator.errors import Failed, Refused
+from orchestrator.facts.answers import Network
 from orchestrator.facts.netplan import ReadNetplan
 from orchestrator.facts.netplan_change import HOME, NetplanChange, ReadNetplanChange
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.profiles import ReadProfiles
-from orchestrator.network.netplan import wanted_of
+from orchestrator.network.netplan import Wanted, wanted_of
 from orchestrator.network.order import first_then
 from orchestrator.network.target import Target, expectation, forbidden, live_faults, target_of
 from orchestrator.network.topology import Fabric, plan_fabric, spanning
 from orchestrator.script import Command, Script, argv, sh
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.units import parse_duration
+from orchestrator.steps.link_ends import set_mtu
 
 PROGRAM = f"{HOME}/dead-man"
 UNIT = "/etc/systemd/system/orch-netplan-revert.service"
@@ -126,9 +128,16 @@ class NetworkAsIs(_Network):
             raise Refused(
                 f"{'; '.join(faults)}; and `become: never` forbids to change that",
                 host=self.at,
-                hint=YOURSELF,
+                hint="; ".join([YOURSELF, *self._typed(wanted, network)]),
             )
         return None
+
+    def _typed(self, wanted: Iterable[Wanted], network: Network) -> Iterator[str]:
+        """Netplan's own form of an MTU is in `orch render` too; this one is done at once."""
+        for one in wanted:
+            netdev = network.netdevs.get(one.netdev)
+            if netdev is not None and netdev.mtu != one.mtu:
+                yield set_mtu(self.at, one.netdev, one.mtu)
 
 
 def change_commands(cluster: Cluster, target: Target, deadline: float) -> dict[str, Command]:

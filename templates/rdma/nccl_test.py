@@ -1,30 +1,51 @@
 """Bus bandwidth of NCCL between hosts, by the image's own torch: the measurement and the table of nccl-tests.
 
-Images that serve models have torch and NCCL, and neither nccl-tests nor MPI. One rank and one GPU a host.
+Images that serve models have torch and NCCL, and seldom nccl-tests with MPI. One rank and one GPU a host.
+torch reduces in place alone: both halves of all_reduce's row are in place.
 """
 
+import ctypes
 import os
 import sys
 import time
+import traceback
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 WARM_UPS, TIMES = 5, 20
+MOST_S = 20  # of one half: a slow link gets fewer calls
+PATIENCE = timedelta(seconds=180)  # until all ranks are there, and of one call
 WORD = 4  # bytes of a float
 
 
-def timed(work):
-    """Seconds of one call, over many."""
-    for _ in range(WARM_UPS):
-        work()
+def over_ranks(value):
+    """The sum over all ranks, the same on each."""
+    each = torch.tensor([value], dtype=torch.float64, device="cuda")
+    dist.all_reduce(each)
+    return each.item()
+
+
+def seconds(work, times):
+    """Of one call, the mean of all ranks."""
     torch.cuda.synchronize()
     dist.barrier()
+    torch.cuda.synchronize()
     start = time.perf_counter()
-    for _ in range(TIMES):
+    for _ in range(times):
         work()
     torch.cuda.synchronize()
-    return (time.perf_counter() - start) / TIMES
+    return over_ranks((time.perf_counter() - start) / times) / dist.get_world_size()
+
+
+def timed(work):
+    """Seconds of one call, over many; as many on each rank."""
+    work()  # connects
+    most = max(1, int(MOST_S / seconds(work, 1)))
+    for _ in range(min(WARM_UPS, most)):
+        work()
+    return seconds(work, min(TIMES, most))
 
 
 def half(size, seconds, factor, wrong):
@@ -41,11 +62,12 @@ def all_gather(size, rank, world):
     own = whole[rank * each : (rank + 1) * each]
     results = []
     for source in (part, own):
-        own.fill_(float(rank + 1))
-        seconds = timed(lambda source=source: dist.all_gather_into_tensor(whole, source))
+        whole.zero_()  # what the call before left would be right too
+        source.fill_(float(rank + 1))
+        spent = timed(lambda source=source: dist.all_gather_into_tensor(whole, source))
         wanted = torch.arange(1, world + 1, device="cuda", dtype=torch.float32)
         wrong = int((whole.view(world, each) != wanted[:, None]).sum())
-        results.append(half(size, seconds, (world - 1) / world, wrong))
+        results.append(half(size, spent, (world - 1) / world, int(over_ranks(wrong))))
     return results, "none", each
 
 
@@ -57,9 +79,9 @@ def all_reduce(size, rank, world):
         data.fill_(float(rank + 1))
         dist.all_reduce(data)
         wrong = int((data != world * (world + 1) / 2).sum())
-        data.zero_()
-        seconds = timed(lambda: dist.all_reduce(data))
-        results.append(half(size, seconds, 2 * (world - 1) / world, wrong))
+        data.zero_()  # sums of sums would end at infinity
+        spent = timed(lambda: dist.all_reduce(data))
+        results.append(half(size, spent, 2 * (world - 1) / world, int(over_ranks(wrong))))
     return results, "sum", count
 
 
@@ -78,8 +100,8 @@ def table(size, count, redop, results):
 
 def main():
     name, size = sys.argv[1], int(sys.argv[2])
-    torch.cuda.set_device(0)
-    dist.init_process_group("nccl", device_id=torch.device("cuda", 0))
+    torch.cuda.set_device(0)  # the only one that the container was given, or the first of them
+    dist.init_process_group("nccl", timeout=PATIENCE, device_id=torch.device("cuda", 0))
     rank, world = dist.get_rank(), dist.get_world_size()
     size -= size % (WORD * world)
     results, redop, count = {"all_gather": all_gather, "all_reduce": all_reduce}[name](
@@ -87,9 +109,20 @@ def main():
     )
     if rank == 0:
         sys.stdout.write("\n".join([*table(size, count, redop, results), ""]))
-        sys.stdout.flush()
-    dist.destroy_process_group()
-    os._exit(0)
+    dist.destroy_process_group()  # waits until what others still need of this rank is sent
 
 
-main()
+def ended(code):
+    """At once, past threads that would wait for ranks that are gone; NCCL's lines are in C's buffers."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    ctypes.CDLL(None).fflush(None)
+    os._exit(code)
+
+
+try:
+    main()
+except BaseException:
+    traceback.print_exc()
+    ended(1)
+ended(0)

@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 RDMA = HERE / "rdma"
 IPERF3 = HERE / "iperf3"
 LLDP = HERE / "lldp"
+GPU = HERE / "gpu"
 ONE_END = r"# {role} \([\w-]+\): (?P<argv>.*)\n(?P<out>[\s\S]*?)\[{role} rc=(?P<rc>\d+)\]\n"
 NOT_OURS = r"(?P<err>(?:(?!# client|# wall).*\n)*)"
 
@@ -31,6 +32,20 @@ def iperf3(name: str) -> tuple[Said, Said]:
 def lldp(name: str) -> str:
     """A recording of lldpcli or networkctl."""
     return (LLDP / name).read_text(encoding="utf-8")
+
+
+def gpu(name: str) -> str:
+    """A recording of a machine with a GPU."""
+    return (GPU / name).read_text(encoding="utf-8")
+
+
+def nccl(name: str, rc: int = 0) -> Said:
+    """Both ranks of a recording, as `orch` puts them together: a process has one log for both outputs."""
+    head, other = (
+        "".join(one.read_text(encoding="utf-8") for one in sorted(GPU.glob(f"{name}_{rank}.*")))
+        for rank in (0, 1)
+    )
+    return Said(rc, head, other)
 
 
 def a_test(

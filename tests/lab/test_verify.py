@@ -91,6 +91,8 @@ def test_a_link_that_carries_enough_with_the_wrong_mtu_is_degraded(site: Site) -
     (link,) = told["links"]
     assert link["state"] == "degraded"
     assert {one["name"] for one in link["reasons"]} == {"preflight-mtu"}
+    for one in link["reasons"]:
+        assert "the ends differ" in one["cause"] and "MTU" in one["evidence"], one
 
 
 def test_a_pulled_cable_is_its_own_cause(site: Site) -> None:

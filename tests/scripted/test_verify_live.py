@@ -6,6 +6,7 @@ The counters are those of ConnectX-7 ports (words of four bytes) or Soft-RoCE's 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator.cli.options import Site
+from orchestrator.cli.run import run as run_playbook
 from orchestrator.cli.verify import verify
 from orchestrator.script import Script
 from tests.scripted.hosts import ShellHost, TimelyHosts
@@ -172,3 +174,53 @@ def test_a_gang_that_does_not_run_or_answer_is_not_known(
     assert "not known: a: vl gave no answer: exit code 1" in done.output and done.exit_code == 1
     (tmp_path / "b" / "state" / "containers" / "orch-duo-vl-1").unlink()
     assert "not known: b: vl does not run on b" in live(serving, monkeypatch).output
+
+
+PROOF = "version: 1\nname: proof\nstages: [{stage: counters}]\n"
+WITH_RAILS = INVENTORY.replace(
+    "halves: [{netdev: lo}]", f"halves: [{{netdev: lo, rdma: {RAILS[0]}}}]"
+)
+
+
+def proof(serving: Serving, folder: Path, monkeypatch: pytest.MonkeyPatch, gate: str) -> Result:
+    """What `orch up` does when the gang has answered."""
+    more = f"parallel: {{tensor: 2}}, gate: {{rdma: {gate}}}"
+    (folder / "inventory.yaml").write_text(WITH_RAILS)
+    (folder / "cluster.yaml").write_text(CLUSTER.replace("gate: {rdma: degraded-ok}", more))
+    (folder / "playbooks").mkdir(exist_ok=True)
+    (folder / "playbooks" / "proof.yaml").write_text(PROOF)
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state-home"))
+    monkeypatch.setattr(Site, "hosts", serving.hosts)
+    return CliRunner().invoke(run_playbook, ["proof"], catch_exceptions=False)
+
+
+def test_up_asks_once_and_speaks_of_every_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = Serving(tmp_path)
+    serving.device({"port_xmit_data": 10**8}, "counters")
+    done = proof(serving, tmp_path, monkeypatch, "required")
+    assert "vl: RoCE in use on both rails, 1.60 GB moved" in done.output
+    assert done.exit_code == 0
+    shutil.rmtree(serving.moving)  # whoever asked again would fail
+    before = dict(serving.hosts.round_trips)
+    again = proof(serving, tmp_path, monkeypatch, "required")
+    assert again.exit_code == 0 and "RoCE" not in again.output, again.output
+    trips = serving.hosts.round_trips
+    assert {host: trips[host] - before[host] for host in before} == {"a": 1, "b": 1}
+
+
+@pytest.mark.parametrize(("gate", "code"), [("required", 4), ("degraded-ok", 0)])
+def test_up_names_the_host_and_device_that_carried_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gate: str, code: int
+) -> None:
+    serving = Serving(tmp_path)
+    serving.device({"port_xmit_data": 10**8}, "counters")
+    still = serving.moving / "b" / RAILS[1] / "ports/1/counters/port_xmit_data"
+    still.write_bytes((serving.trees / still.relative_to(serving.moving)).read_bytes())
+    done = proof(serving, tmp_path, monkeypatch, gate)
+    assert (
+        "vl answers, but b roceP2p1s0f1:1 carried nothing: its data went over the other devices"
+        in done.output
+    )
+    assert done.exit_code == code

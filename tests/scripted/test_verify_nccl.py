@@ -31,7 +31,7 @@ deployments:
 """
 PROFILE = "version: 1\nengine: vllm\nexecutor: ray\nmodel: /srv/m\nimage: img:1\n"
 DOCKER = f'exec {sys.executable} {Path(__file__).parent / "shims" / "containers"} "$@"'
-GPU = "echo '0, GPU-7b1f2c3d-0001-0002-0003-00000000000a, 0000000F:01:00.0, 580.142, [N/A], [N/A], NVIDIA GB10'"
+GPU = "echo '0, GPU-7b1f2c3d-0001-0002-0003-00000000000a, 0000000F:01:00.0, 580.142, [N/A], [N/A], [N/A], NVIDIA GB10'"
 FOREIGN = {"orch.cluster": "duo", "orch.deployment": "vl.nccl", "orch.spec": '{"env": {"ORCH_RUN": "x"}}'}  # fmt: skip
 
 

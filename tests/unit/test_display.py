@@ -239,6 +239,17 @@ def test_nothing_to_change_is_said() -> None:
     assert summary(fold(kept.events))[-1].plain == "✔ up duo  nothing to change, 0.0s"
 
 
+def test_what_was_found_and_what_is_odd_stay_on_the_screen() -> None:
+    kept = Kept()
+    bus = Bus("r", [kept], clock=Clock())
+    bus.run_started("up", "duo")
+    bus.note("vl: RoCE in use on both rails", host="spark-1")
+    bus.note("odd", severity="warning")
+    bus.run_done(0)
+    said = [line.plain for line in summary(fold(kept.events))]
+    assert said[1:3] == ["spark-1: vl: RoCE in use on both rails", "warning: odd"]
+
+
 def test_curl_survives_a_shell_and_never_holds_a_key() -> None:
     served = Served("vl", "http://h:8000/", "it's $HOME", key="$VLLM_API_KEY")
     line = curl(served.__dict__)

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 # Constructed from NVIDIA's documented answers for GB10 (memory is not supported there).
 SMI_GB10 = """\
-0, GPU-7b1f2c3d-0001-0002-0003-00000000000a, 0000000F:01:00.0, 580.142, [N/A], [N/A], NVIDIA GB10
+0, GPU-7b1f2c3d-0001-0002-0003-00000000000a, 0000000F:01:00.0, 580.142, [N/A], [N/A], [N/A], NVIDIA GB10
 rc 0
 """
 
 # Constructed: two cards, listed out of order, one that needs a reset.
 SMI_PAIR = """\
-1, GPU-bbbbbbbb-0001-0002-0003-00000000000b, 00000000:C1:00.0, 570.86.15, 24564, 311, NVIDIA GeForce RTX 4090
-0, GPU-aaaaaaaa-0001-0002-0003-00000000000a, 00000000:01:00.0, 570.86.15, 24564, [GPU requires reset], NVIDIA GeForce RTX 4090
+1, GPU-bbbbbbbb-0001-0002-0003-00000000000b, 00000000:C1:00.0, 570.86.15, 24564, 311, 23826, NVIDIA GeForce RTX 4090
+0, GPU-aaaaaaaa-0001-0002-0003-00000000000a, 00000000:01:00.0, 570.86.15, 24564, [GPU requires reset], [GPU requires reset], NVIDIA GeForce RTX 4090
 rc 0
 """
 

@@ -107,8 +107,8 @@ def cable(one: str, other: str, *subnets: str) -> Link:
     return Link(ends=(end(one), end(other)), subnets=pinned)
 
 
-def switch(name: str, *ports: str) -> Link:
-    return Link(ends=tuple(end(port) for port in ports), switch=name)
+def switch(name: str, *ports: str, at_once: int | None = None) -> Link:
+    return Link(ends=tuple(end(port) for port in ports), switch=name, at_once=at_once)
 
 
 def deployment(*hosts: str, **more: Any) -> Deployment:

@@ -339,6 +339,18 @@ def test_links_that_can_not_be(site: Site, link: str, said: str) -> None:
     assert any(said in one for one in found), "\n".join(found)
 
 
+def test_two_links_of_a_switch_can_not_disagree_on_how_much_it_carries(site: Site) -> None:
+    one = "- {switch: s, at_once: 1, ports: [spark-2.p0, spark-3.p0]}"
+    two = f"{one}\n  - {{switch: s,%s ports: [spark-2.p1, spark-3.p1]}}"
+    site.edit("inventory.yaml", "- [spark-2.p1, spark-3.p1]", two % " at_once: 2,")
+    assert site.error() == (
+        "inventory.yaml:10:26: error: links.1.at_once: 2 pairs at once, and links.0 says 1 for the same switch"
+        " (say it once for s: it holds for all of its links)"
+    )
+    site.edit("inventory.yaml", " at_once: 2,", "")
+    assert [one.at_once for one in site.load().links] == [1, None]
+
+
 def test_a_cable_twice(site: Site) -> None:
     site.edit("inventory.yaml", "- [spark-2.p1, spark-3.p1]",
               "- [spark-2.p1, spark-3.p1]\n  - [spark-3.p1, spark-2.p1]")  # fmt: skip

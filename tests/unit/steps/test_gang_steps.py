@@ -12,13 +12,14 @@ import pytest
 from orchestrator.errors import Failed, Refused
 from orchestrator.facts import (
     Identify,
+    ReadGpus,
     ReadImage,
     ReadListening,
     ReadMemory,
     ReadPath,
     ReadRdma,
 )
-from orchestrator.facts.answers import Identity, Image, ListeningPort, Memory
+from orchestrator.facts.answers import Gpu, Gpus, Identity, Image, ListeningPort, Memory
 from orchestrator.facts.completion import Answer, Completion
 from orchestrator.facts.programs import ReadPrograms
 from orchestrator.facts.rank_log import RankLog, ReadRankLog
@@ -323,6 +324,47 @@ def test_too_little_memory_is_refused_with_both_figures(tmp_path: Path) -> None:
     site.world["spark-2"].answers[ReadMemory] = Memory(128 * 2**30, 80 * 2**30, 0, 0)
     with pytest.raises(Refused, match=r"vl needs 89\.6 GiB of memory, 80 GiB of 128 GiB"):
         site.steps["vl/memory/spark-2"].check(site.world)
+
+
+CARDS = """\
+version: 1
+hosts:
+  rig: {kind: gpu-host, address: 10.0.0.9, gpus: [{index: 0}, {index: 1, uuid: GPU-b}], become: never}
+"""
+
+
+def card(index: int, free: int | None, total: int | None = 80) -> Gpu:
+    all_, left = (None if one is None else one * 2**30 for one in (total, free))
+    one = Gpu(index, f"GPU-{'ab'[index]}", "NVIDIA H200", all_, 0, None, "580.159.04")
+    return replace(one, memory_free_bytes=left)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cards", "why"),
+    [
+        ("1", (card(0, 10), card(1, 0)), None),
+        ("[1]", (card(0, 10), card(1, 9)), r"chat needs 10 GiB of GPU 1, 9 GiB of 80 GiB is free"),
+        ("all", (card(0, 80), card(1, 9)), r"GPU 1, 9 GiB of 80 GiB is free"),
+        ("1", (card(0, None), card(1, 80)), r"GPU 0, nobody knows how much of 80 GiB is free"),
+        ("1", (card(0, None, None),), r"chat needs 10 GiB of memory, 1 GiB of 64 GiB"),
+        ("0", (card(0, 80), card(1, 80)), r"chat needs 10 GiB of memory, 1 GiB of 64 GiB"),
+    ],
+)
+def test_a_card_with_memory_of_its_own_is_asked_itself(
+    tmp_path: Path, gpus: str, cards: tuple[Gpu, ...], why: str | None
+) -> None:
+    """The host's memory is another; a card that can't say what is used is no pass."""
+    line = f"chat: {{profile: llama-8b-q6k, hosts: [rig], gpus: {gpus}, memory: 10GiB}}"
+    site = Site(tmp_path, line, CARDS)
+    site.world["rig"].answers |= {
+        ReadMemory: Memory(64 * 2**30, 2**30, 0, 0),
+        ReadGpus: Gpus(cards),
+    }
+    if why is None:
+        assert site.check("chat/memory/rig") is None
+        return
+    with pytest.raises(Refused, match=why):
+        site.check("chat/memory/rig")
 
 
 def test_a_host_that_refuses_the_memlock_limit_is_named(tmp_path: Path) -> None:

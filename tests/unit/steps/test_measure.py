@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +22,14 @@ from orchestrator.plan.graph import ancestors, ordered
 from orchestrator.rdma.answers import Effort, End, Lane, Said, Test
 from orchestrator.rdma.trials import Trial, fingerprint
 from orchestrator.script import Result
-from orchestrator.spec.models import Cluster
+from orchestrator.spec.models import Cluster, Expect
+from orchestrator.steps.bandwidth import bandwidth_steps
 from orchestrator.steps.job import Job, JobState
 from orchestrator.steps.measure import ToolsThere, measure_steps, tools_steps
 from orchestrator.steps.measure_job import Part, program
 from orchestrator.steps.trial import TOOLS, Ask, Going, Heard, Reaped, Serve
 from tests.local_shell import SHELLS
-from tests.unit.network.clusters import cable, cluster, host, names, ring, switch
+from tests.unit.network.clusters import cable, cluster, deployment, host, names, ring, switch
 from tests.unit.network.worlds import NO_RDMA, Answers, identity
 from tests.unit.rdma.test_trials import PAIR, addressed
 
@@ -63,6 +65,44 @@ def test_a_host_is_in_one_pair_at_a_time(of: Cluster) -> None:
             shared = one.touches & other.touches
             if one.id < other.id and shared and one.host == other.host:
                 assert one.id in above[other.id] or other.id in above[one.id], (one.id, other.id)
+
+
+def most_at_once(found: Mapping[str, Step], seed: int) -> int:
+    """Clients that run together, where each step takes as long as the dice will have it."""
+    dice = random.Random(seed)
+    waiting = {one: {*step.needs, *step.order, *step.turns} for one, step in found.items()}
+    running, most = [one for one, before in waiting.items() if not before], 0
+    while running:
+        most = max(most, sum(isinstance(found[one], Ask) for one in running))
+        over = running.pop(dice.randrange(len(running)))
+        del waiting[over]
+        for one, before in waiting.items():
+            if over in before:
+                before.remove(over)
+                if not before:
+                    running.append(one)
+    return most
+
+
+def on_a_switch(at_once: int | None) -> Cluster:
+    """Six hosts, both ports of each on it: two links, of which the second does not say how much it carries."""
+    expect = Expect(half_gbps=90)
+    each = [host(name, expect=expect) for name in names(6)]
+    one = switch("s1", *(f"{name}.p0" for name in names(6)), at_once=at_once)
+    other = switch("s1", *(f"{name}.p1" for name in names(6)))
+    return cluster(each, one, other, deployments={"vl": deployment(*names(6))})
+
+
+@pytest.mark.parametrize(("at_once", "most"), [(1, 1), (2, 2), (None, 3)])
+@pytest.mark.parametrize("way", ["verify-rdma", "all pairs", "gate"])
+def test_no_more_pairs_at_once_than_a_switch_carries(
+    at_once: int | None, most: int, way: str
+) -> None:
+    of = on_a_switch(at_once)
+    effort = Effort(alone=False, latency=False)
+    measured = steps(of, all_pairs=way == "all pairs", effort=effort)
+    found = ordered(bandwidth_steps(of, {})) if way == "gate" else measured
+    assert max(most_at_once(found, seed) for seed in range(20)) == most
 
 
 def test_pairs_without_a_common_host_do_not_wait_for_each_other() -> None:

@@ -17,7 +17,7 @@ from orchestrator.errors import Refused
 from orchestrator.facts.answers import Container, Image
 from orchestrator.plan.graph import ordered
 from orchestrator.rdma.answers import Said
-from orchestrator.rdma.nccl import Collective, measured
+from orchestrator.rdma.nccl import Collective, command, measured
 from orchestrator.runtimes import runtime
 from orchestrator.steps.gang import image_read, ours
 from orchestrator.steps.nccl import (
@@ -47,11 +47,16 @@ class Fake:
     def __getitem__(self, at): return Fake()
     def __ne__(self, other): return Fake()
     def __int__(self): return WRONG
+    def item(self): return SUM[0]
     def __bool__(self): return True
 WRONG = 0
 __version__ = "2.9.0"
-float32 = None
+float32 = float64 = None
+SUM = [0]
 empty = full = arange = device = lambda *a, **k: Fake()
+def tensor(values, **k):
+    SUM[0] = 2 * values[0]
+    return Fake()
 class cuda:
     set_device = synchronize = staticmethod(lambda *a: None)
     class nccl:
@@ -61,7 +66,8 @@ DIST = """
 import time
 init_process_group = destroy_process_group = barrier = lambda *a, **k: None
 get_rank, get_world_size = (lambda: 0), (lambda: 2)
-all_reduce = all_gather_into_tensor = lambda *a: time.sleep(0.002)
+all_reduce = all_gather_into_tensor = lambda *a: time.sleep(SLOW)
+SLOW = 0.002
 """
 
 
@@ -100,10 +106,15 @@ def steps() -> list[Any]:
 def test_a_rank_a_host_with_the_gangs_own_environment() -> None:
     one = nccl_rank(DUO, SPREAD, 1, "all_gather", RUN, world())
     assert one.name == "orch-duo-vl-nccl-all-gather-1"
-    assert one.argv == ("/orch/nccl_test.py", "all_gather", str(2**30))
+    assert one.argv[:4] == ("/orch/nccl_rank.py", "all_gather", str(2**30), "all_gather_perf")
+    assert one.argv[3:] == command("all_gather", 2**30)
+    assert set(one.files) == {"/orch/nccl_rank.py", "/orch/nccl_test.py"}
     assert (one.env["RANK"], one.env["WORLD_SIZE"]) == ("1", "2")
     assert one.env["NCCL_IB_HCA"] == "=rocep1s0f1:1,roceP2p1s0f1:1"
     assert one.env["NCCL_DEBUG"] == "INFO"
+    assert (
+        one.env["PYTHONUNBUFFERED"] == "1"
+    )  # tests/captured/gpu: without it NCCL's lines are lost
     head = nccl_rank(DUO, SPREAD, 0, "all_gather", RUN, world())
     assert one.env["MASTER_ADDR"] == head.env["VLLM_HOST_IP"]
     told = runtime("docker").describe(one)
@@ -151,6 +162,25 @@ def test_what_another_run_started_is_started_anew() -> None:
     assert replace(over, run="other").check(world()) is None
 
 
+def test_where_a_rank_runs_is_told() -> None:
+    process = {"runtime": "process"}
+    hosts = {name: one.model_copy(update=process) for name, one in DUO.hosts.items()}
+    bare = DUO.model_copy(update={"hosts": hosts})
+    told = []
+    for of in (DUO, bare):
+        found = world()
+        for name in of.hosts:
+            found[name] = Answers({**found[name].answers, ours(of, name): ()})
+        start = next(one for one in nccl_steps(of, {"run": RUN}) if isinstance(one, NcclStart))
+        change = start.check(found)
+        assert change is not None
+        told.append(change.summary)
+    assert told == [
+        "run all_gather of 1024 MiB in vllm:1",
+        "run all_gather of 1024 MiB as a process",
+    ]
+
+
 def table(folder: Path, collective: str, wrong: int = 0) -> Said:
     """What the script prints, with a torch that has no GPU."""
     (folder / "torch").mkdir()
@@ -176,6 +206,7 @@ def test_the_table_is_one_that_the_parser_of_nccl_tests_takes(
     assert found.reason is None, (found.reason, said)
     assert found.gbytes_per_s and 10 < found.gbytes_per_s < 150
     assert (found.bytes, found.wrong) == (2**28, 0)
+    assert found.tool == "torch 2.9.0, NCCL 2.28.9"
 
 
 def test_wrong_values_and_sockets_are_no_pass(tmp_path: Path) -> None:
