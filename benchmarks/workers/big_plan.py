@@ -42,7 +42,7 @@ case "$1 $2" in
   *) echo '{"id":"sha256:'$(printf %064d 7)'","digests":[],"arch":"'$(uname -m)'","size":9}' ;; esac ;;
 *) echo "Error: No such container" >&2; exit 1 ;; esac""",
     "nvidia-smi": "echo '0, GPU-7b1f2c3d-0001-0002-0003-00000000000a, 0000000F:01:00.0, 580.142, "
-    "[N/A], [N/A], NVIDIA GB10'",
+    "[N/A], [N/A], [N/A], NVIDIA GB10'",
     "dpkg-query": 'for one; do case $one in -*|*{*) ;; *) echo "installed $one" ;; esac; done',
 }
 # A Spark's netdevs before anything was configured: this machine's own would be refused.
