@@ -18,6 +18,7 @@ from orchestrator.data import packed
 from orchestrator.rdma.answers import Said
 from orchestrator.rdma.nccl import command, measured
 
+SPACES = "/run/netns"
 ADDRESSES = ("10.231.7.10", "10.231.7.11")
 PERF = f"""#!{sys.executable}
 # Linked with libmpi.so.40, as nccl-tests is that was made with MPI=1.
@@ -46,6 +47,7 @@ mpi.MPI_Finalize()
 def spaces() -> Iterator[tuple[str, str]]:
     """Two hosts as far as a network goes, with a cable."""
     one, other = (f"orch-nccl-{os.getpid()}-{number}" for number in (0, 1))
+    mounted = holds_spaces()
     try:
         for name in (one, other):
             typed("ip", "netns", "add", name)
@@ -60,6 +62,12 @@ def spaces() -> Iterator[tuple[str, str]]:
         for name in (one, other):
             with suppress(subprocess.CalledProcessError):
                 typed("ip", "netns", "del", name)
+        if holds_spaces() and not mounted:
+            typed("umount", SPACES)  # the first `ip netns add` on a machine mounts it for good
+
+
+def holds_spaces() -> bool:
+    return f" {SPACES} " in Path("/proc/mounts").read_text(encoding="utf-8")
 
 
 def typed(*words: str) -> None:
