@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from orchestrator.script import Request, Result, Script, Sh
@@ -17,9 +18,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Query(Protocol[T_co]):
-    """A hashable question to one host: `Addresses()`, `Completion(...)`. Frozen dataclasses.
+    """A hashable question to one host: `Addresses()`, `Completion(...)`. Frozen dataclasses, by `question.question`.
 
-    `ask` gives a Script (read-only; joined with all other queries into one round trip) or an HTTP Request.
+    `ask` gives a Script (read-only; joined with all other queries into one round trip) or an HTTP Request:
+    all queries of a class the one, or all the other.
     `parse` gets the results under the names that `ask` used (for a Request: under "http", rc = status,
     out = body; a connection error has rc 0 and the text in err). Raises Unknown; never gives a default.
     """
@@ -83,15 +85,18 @@ class Step(ABC):
     reads: frozenset[tuple[str, Query[Any]]] = frozenset()  # (host, query)
     patience: Patience = Patience()
 
-    @property
+    @cached_property
     def touches(self) -> frozenset[str]:
         """Hosts that this step concerns: where it applies and what it reads."""
-        return frozenset(host for host, _ in self.reads) | ({self.host} if self.host else set())
+        hosts = {host for host, _ in self.reads}
+        return frozenset(hosts | {self.host} if self.host else hosts)
 
     def with_(self, **changes: Any) -> Self:
         """As dataclasses.replace, which calls __init__ and costs ten times as much: plans have many steps."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, **changes)
+        if "host" in changes or "reads" in changes:
+            other.__dict__.pop("touches", None)
         return other
 
     @abstractmethod

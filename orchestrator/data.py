@@ -75,8 +75,12 @@ def label(path: Path, root: Path | None = None) -> str:
     return str(path)
 
 
+@lru_cache(maxsize=64)
 def read_template(name: str, root: Path | None = None) -> str:
-    """The text of a template."""
+    """The text of a template, as it was when it was first asked for: a run keeps to what it has planned.
+
+    Loading a cluster's files forgets it.
+    """
     return find("templates", name, root).read_text(encoding="utf-8")
 
 

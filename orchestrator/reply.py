@@ -108,33 +108,34 @@ def _frames(
     reply: bytes, marker: str, script: Script, sent: float = 0.0
 ) -> Iterator[tuple[str, Result]]:
     commands = list(commands_of(script).items())
-    head, err, done = (f"{marker} {word}".encode() for word in ("frame ", "err\n", "done\n"))
+    head = f"{marker} frame ".encode()
+    err, done = (f"\n{marker} {word}\n".encode() for word in ("err", "done"))
     following = 0
     at = reply.find(f"{marker} start\n".encode())
     while at >= 0 and (at := reply.find(head, at)) >= 0:
         line = reply.find(b"\n", at)
-        middle = reply.find(b"\n" + err, line)
-        last = reply.find(b"\n" + done, middle)
-        if min(line, middle, last) < 0:
+        middle = reply.find(err, line)
+        last = reply.find(done, middle)
+        if line < 0 or middle < 0 or last < 0:
             return
-        said = _HEADER.fullmatch(reply[at + len(head) : line])
-        if said is None or int(said[1]) < following or int(said[1]) >= len(commands):
+        said = _HEADER.fullmatch(reply, at + len(head), line)
+        if said is None or not following <= (number := int(said[1])) < len(commands):
             return
-        following = int(said[1]) + 1
-        name, command = commands[following - 1]
+        following = number + 1
+        name, command = commands[number]
         out = reply[line + 1 : middle]
-        error = reply[middle + 1 + len(err) : last]
+        error = reply[middle + len(err) : last]
         if head in out or head in error:
             return  # a frame that lacks its end
         yield name, _result(command, said, out, error, sent)
-        at = last + 1 + len(done)
+        at = last + len(done)
 
 
 def _result(command: Command, said: re.Match[bytes], out: bytes, err: bytes, sent: float) -> Result:
-    rc, seconds, flag = int(said[2]), float(said[4]) - float(said[3]), said[5].decode()
-    if flag == "w":
+    rc, seconds, flag = int(said[2]), float(said[4]) - float(said[3]), said[5]
+    if flag == b"w":
         rc, out, err = 125, b"", b"orch: the scratch folder is full; the command was not run"
-    if flag == "n":
+    if flag == b"n":
         rc, err = NO_SUDO, NO_SUDO_TEXT + err
     keep = command.keep
     over = len(out) > keep or len(err) > keep
@@ -143,7 +144,7 @@ def _result(command: Command, said: re.Match[bytes], out: bytes, err: bytes, sen
         out=out[max(0, len(out) - keep) :],
         err=err[max(0, len(err) - keep) :],
         seconds=max(0.0, round(seconds, 2)),
-        truncated=over or flag == "t",
+        truncated=over or flag == b"t",
         sent_epoch_s=sent,
     )
 

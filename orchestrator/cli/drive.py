@@ -19,12 +19,10 @@ from orchestrator.errors import OrchError
 from orchestrator.plan.build import build
 from orchestrator.plan.decide import Decision, settled
 from orchestrator.plan.show import counts, lines
-from orchestrator.run.aftermath import clean_up, served, still_up
 from orchestrator.run.converge import Toolbox, converge, exit_code, survey, worst
-from orchestrator.run.events import Bus
+from orchestrator.run.events import Bus, Served
 from orchestrator.run.executor import Outcome
 from orchestrator.run.observers import open_bus
-from orchestrator.run.proof import proofs
 from orchestrator.run.session import HostApplier, host_leases, host_reader
 from orchestrator.run.world import LiveWorld
 
@@ -92,9 +90,28 @@ def _driven(
         bus.run_done(code, text="nothing was changed")
         return code
     if settled(decision):
-        bus.run_done(0, text="nothing to do", served=served(site.cluster, steps, None, world))
+        bus.run_done(0, text="nothing to do", served=_answering(site, steps, world))
         return 0
-    tools = toolbox(site, world, bus, cancel)
+    return _carried_through(site, playbook, steps, decision, toolbox(site, world, bus, cancel))
+
+
+def _answering(site: Site, steps: Mapping[str, Step], world: LiveWorld) -> list[Served]:
+    """Deployments whose answer was asked for and seen."""
+    if not any(f"{name}/answer" in steps for name in site.cluster.deployments):
+        return []
+    from orchestrator.run.aftermath import served  # all that is known of ranks: a while to load
+
+    return served(site.cluster, steps, None, world)
+
+
+def _carried_through(
+    site: Site, playbook: str, steps: Mapping[str, Step], decision: Decision, tools: Toolbox
+) -> int:
+    """Do what is to be done, and tell what came of it."""
+    from orchestrator.run.aftermath import clean_up, served, still_up  # a while to load
+    from orchestrator.run.proof import proofs
+
+    bus, world = tools.bus, tools.world
     tools.aftermath = lambda outcome, tools: clean_up(
         site.cluster, steps, outcome, tools, site.hosts, site.redact
     )

@@ -6,12 +6,12 @@ That it is done is kept on its host beside the container: `down` takes the conta
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contracts import Patience, Proof, Query, Rank, Step, World
 from orchestrator.facts.ended import ReadEnded
 from orchestrator.flags import flags
+from orchestrator.question import question
 from orchestrator.ranks.build import ROOT_STATE
 from orchestrator.ranks.service import service_findings, service_rank
 from orchestrator.ranks.spec import as_gang, digest
@@ -48,7 +48,7 @@ def patience(deployment: Deployment) -> Patience:
     return Patience(total=total, stall=stall)
 
 
-@dataclass(frozen=True)
+@question
 class Job:
     """See contracts.Service."""
 

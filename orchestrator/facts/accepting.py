@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.probe import (
     count,
@@ -19,6 +18,7 @@ from orchestrator.facts.probe import (
     script,
     sections,
 )
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 BODY = sh(
@@ -31,7 +31,7 @@ echo end"""
 LISTENS = re.compile(r"LISTEN\s+\d+\s+\d+\s+(\S+):(\d+)\s")
 
 
-@dataclass(frozen=True)
+@question
 class ReadAccepting:
     """Ports that a measurement's client can be pointed at: "rdma 18515", "tcp 5201"."""
 

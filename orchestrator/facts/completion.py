@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.probe import json_of, reading, text_of, whole
+from orchestrator.question import question
 from orchestrator.script import Request, Result, secret_mark
 
 PROMPT = "Say hello in one short sentence."
@@ -62,7 +63,7 @@ def post(to: ToApi, path: str, body: Mapping[str, Any]) -> Request:
     )
 
 
-@dataclass(frozen=True)
+@question
 class Completion:
     """One small streamed chat completion. `key`: the name of the secret that is the API key."""
 

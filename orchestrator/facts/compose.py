@@ -20,6 +20,7 @@ from orchestrator.facts.probe import (
     whole,
 )
 from orchestrator.facts.visit import Visited
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
 PROJECT = "com.docker.compose.project"
@@ -53,7 +54,7 @@ class Piece:
         return f"{self.service} is {self.state}{code}"
 
 
-@dataclass(frozen=True)
+@question
 class ReadProject:
     """Its containers, without those of `compose run`."""
 
@@ -95,7 +96,7 @@ def _piece(row: Mapping[str, object], labels: Mapping[str, object]) -> Piece:
     )
 
 
-@dataclass(frozen=True)
+@question
 class ProjectUp:
     """Does everything in it run, and is what has a health check healthy? See contracts.Proof."""
 
@@ -122,7 +123,7 @@ elif command -v docker-compose >/dev/null; then c=docker-compose; fi"""
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadComposeProgram:
     """What compose is called on the host; "" where there is none."""
 
@@ -134,7 +135,7 @@ class ReadComposeProgram:
         return line.removeprefix("program").strip()
 
 
-@dataclass(frozen=True)
+@question
 class ReadSum:
     """A file's sum, and that of the `.env` beside it, never their text; None where the file is not there."""
 

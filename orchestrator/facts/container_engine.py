@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.errors import Unknown
@@ -23,6 +23,7 @@ from orchestrator.facts.probe import (
     script,
     text_of,
 )
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 ROOTS = {"docker": "{{.DockerRootDir}}", "podman": "{{.Store.GraphRoot}}"}
@@ -36,7 +37,7 @@ echo end"""
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadContainerEngine:
     """`docker info` or `podman info`, and the space where images go. Not usable is an answer too."""
 

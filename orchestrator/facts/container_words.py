@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator.errors import Unknown
 from orchestrator.facts.containers import VANISHED
 from orchestrator.facts.probe import good, json_of, mapping, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, seq, sh
 
 MOST = 32  # containers at once
@@ -31,7 +32,7 @@ class Described:
     processes: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True)
+@question
 class ReadContainerWords:
     """The containers of these names that there are, in this order."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import Unknown
@@ -23,6 +22,7 @@ from orchestrator.facts.probe import (
     whole,
 )
 from orchestrator.knowledge.servers import serves
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 CLUSTER = "orch.cluster"
@@ -49,7 +49,7 @@ STATES = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadContainers:
     """Containers with the label of a cluster, or of one name; else all of them, whoever's they are."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Disk
@@ -18,6 +17,7 @@ from orchestrator.facts.probe import (
     reading,
     script,
 )
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, sh
 
 # The device number leads to the disk; btrfs gives numbers of its own, there the mount's source does.
@@ -43,7 +43,7 @@ read -r ahead <"$block/queue/read_ahead_kb"; } 2>/dev/null"""
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadDisk:
     """The disk under a path; where the path does not exist, under the nearest folder that does."""
 

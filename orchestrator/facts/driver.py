@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.probe import fields, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 BODY = sh(
@@ -17,7 +17,7 @@ echo end"""
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadDriver:
     """The version of NVIDIA's kernel module that is loaded; "" where none is."""
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.completion import Answer, post, why
 from orchestrator.facts.probe import json_of, reading, whole
+from orchestrator.question import question
 from orchestrator.script import Request, Result
 
 INPUT = "hello"
 
 
-@dataclass(frozen=True)
+@question
 class Embedding:
     """The vector of one word. `key`: the name of the secret that is the API key."""
 

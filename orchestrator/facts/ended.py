@@ -21,6 +21,7 @@ from orchestrator.facts.probe import (
     script,
 )
 from orchestrator.facts.visit import Visited
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, sh
 
 GONE = "no such container"
@@ -62,7 +63,7 @@ class Ended:
         return self.proof.state
 
 
-@dataclass(frozen=True)
+@question
 class ReadEnded:
     """Is the job with this content done? By its mark, or by the container that ended with 0."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.probe import count, good, probe, reading, script
+from orchestrator.question import question
 from orchestrator.rdma.answers import Effort, Said
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
@@ -45,7 +46,7 @@ class Left:
         return after - before if after >= before else None
 
 
-@dataclass(frozen=True)
+@question
 class ReadLeft:
     """What lies there under this key; None where nothing does."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.probe import (
@@ -17,12 +16,13 @@ from orchestrator.facts.probe import (
     said,
     script,
 )
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, sh
 
 LARGEST = 1_048_576  # configuration files; weights are not read this way
 
 
-@dataclass(frozen=True)
+@question
 class ReadFile:
     """The bytes of a regular file; None where there is none. Unknown where it can't be read."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.probe import listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 MOST = 8
@@ -25,7 +25,7 @@ echo end"""
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadFirewall:
     """What may be in the way, a line each; () if nothing was found or nobody may look."""
 

@@ -6,19 +6,19 @@ The hosts must listen at the same time, so all of them are asked at once and eac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.data import read_template
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Sighting
 from orchestrator.facts.probe import NOT_FOUND, answered, json_of, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.reply import no_sudo
 from orchestrator.script import Raw, Result, Script, argv, sh
 
 SECONDS = 6.0  # a port that was down needs some until its light is there
 
 
-@dataclass(frozen=True)
+@question
 class ReadFrames:
     """Frames of other hosts that came in over these interfaces. Unknown without root or python3."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Gpu, Gpus
 from orchestrator.facts.identity import yes
 from orchestrator.facts.probe import count, listed, probe, reading, said, script, sections
+from orchestrator.question import question
 from orchestrator.script import Result, Script, seq, sh
 
 MIB = 1024 * 1024
@@ -54,7 +54,7 @@ echo "toolkit $toolkit"
 PCI = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])")
 
 
-@dataclass(frozen=True)
+@question
 class ReadGpus:
     """GPUs in PCI bus order, their links, and whether containers can have them."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.engine_words import spoken
@@ -18,6 +17,7 @@ from orchestrator.facts.probe import (
     text_of,
 )
 from orchestrator.facts.visit import Visited
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 GONE = "no such container"
@@ -25,7 +25,7 @@ FORM = '{"state":{{json .State.Status}},"health":{{if .State.Health}}{{json .Sta
 NO_CHECK = "nothing tells whether it is up: the image has no health check"
 
 
-@dataclass(frozen=True)
+@question
 class ReadHealth:
     """Healthy, or why not. A container without a check never is: running is not working."""
 

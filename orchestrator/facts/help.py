@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.host_programs import looking_in
 from orchestrator.facts.probe import host_path, listed, probe, script
 from orchestrator.facts.programs import FOLDER, kept_at
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
 MARK = "that is all of it"
@@ -45,7 +45,7 @@ def help_at(runtime: str, reference: str, mark: str, program: str) -> Sh:
     )
 
 
-@dataclass(frozen=True)
+@question
 class ReadHelp:
     """The options; None where nobody has looked yet. `mark`: what else it depends on."""
 
@@ -70,7 +70,7 @@ class ReadHelp:
         return _kept(results, f"--help in {self.reference}")
 
 
-@dataclass(frozen=True)
+@question
 class ReadHostHelp:
     """The same of a program that a process calls, found as the rank finds it: in these folders, then in PATH."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.probe import host_path, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, Sh, seq, sh
 
 
@@ -15,7 +15,7 @@ def looking_in(folders: Iterable[str]) -> Sh:
     return sh("before=\n{}\nPATH=${before:+$before:}$PATH", Raw(seq(first)))
 
 
-@dataclass(frozen=True)
+@question
 class ReadHostPrograms:
     """Program → found. The PATH is that of a session over SSH, which is also the one that a process gets."""
 

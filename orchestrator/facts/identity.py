@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.answers import Identity
 from orchestrator.facts.probe import count, fields, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 BODY = sh(
@@ -33,7 +33,7 @@ echo end"""
 CLOCK = re.compile(r"(\d{9,11})(\.(\d+|%?N))?")  # busybox knows no %N
 
 
-@dataclass(frozen=True)
+@question
 class Identify:
     """OS, kernel, boot, user and clock of a host."""
 

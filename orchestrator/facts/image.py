@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Image
@@ -21,6 +20,7 @@ from orchestrator.facts.probe import (
     text_of,
     whole,
 )
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, argv, sh
 
 FORM = (
@@ -37,7 +37,7 @@ def pulled(digest: str) -> bool:
     return not digest.startswith(NOWHERE)
 
 
-@dataclass(frozen=True)
+@question
 class ReadImage:
     """One image by reference."""
 

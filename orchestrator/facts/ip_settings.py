@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.answers import IpSettings
 from orchestrator.facts.probe import count, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 ALL = "all"
@@ -22,7 +22,7 @@ echo end"""
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadIpSettings:
     """Interface → its arp_ignore, arp_announce and rp_filter; "all" is one of them."""
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.probe import json_of, listed, mapping, probe, reading, script, text_of
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, Sh, seq, sh
 
 
@@ -51,7 +52,7 @@ def forget(cluster: str, deployment: str) -> Sh:
     return seq([folder(cluster), sh('rm -f "$k"/{}', deployment)])
 
 
-@dataclass(frozen=True)
+@question
 class ReadKept:
     """What orch has started of a cluster, by deployment."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.answers import Limits
 from orchestrator.facts.probe import count, fields, listed, probe, reading, script
 from orchestrator.facts.rdma import CAP_SYS_RESOURCE
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 BODY = sh(
@@ -20,7 +20,7 @@ echo end"""
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadLimits:
     """`ulimit` of the session that we were given."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from orchestrator.facts.answers import ListeningPort
 from orchestrator.facts.probe import answered, count, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 BODY = sh(
@@ -19,7 +19,7 @@ LISTEN = "0A"
 OWNER = re.compile(r'users:\(\("(.*?)",pid=(\d+)')
 
 
-@dataclass(frozen=True)
+@question
 class ReadListening:
     """TCP ports that are listened on. `sudo` also shows the owners of other users' ports."""
 

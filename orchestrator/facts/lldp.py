@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.facts.answers import LldpNeighbour
 from orchestrator.facts.probe import json_of, listed, mapping, probe, reading, script, sections
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 # lldpcli's socket is root's; networkctl has JSON since systemd 257, and before shows a table whatever it is asked.
@@ -26,7 +26,7 @@ echo end"""
 TABLE = "LINK "  # the head of networkctl's table for people
 
 
-@dataclass(frozen=True)
+@question
 class ReadLldp:
     """Neighbours that were heard; None where nobody listens."""
 

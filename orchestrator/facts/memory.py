@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.answers import Memory
 from orchestrator.facts.probe import count, good, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, argv
 
+NEEDED = (
+    "MemTotal",
+    "MemFree",
+    "MemAvailable",
+    "Buffers",
+    "Cached",
+    "Mapped",
+    "Shmem",
+    "SwapTotal",
+    "SwapFree",
+)
 
-@dataclass(frozen=True)
+
+@question
 class ReadMemory:
     """`/proc/meminfo`."""
 
@@ -22,23 +34,13 @@ class ReadMemory:
             found: dict[str, int] = {}
             for line in good(results, "meminfo", "memory").text.splitlines():
                 name, _, rest = line.partition(":")
-                size, _, unit = rest.strip().partition(" ")
-                found[name] = count(size) * 1024 if unit == "kB" else -1
-            needed = (
-                "MemTotal",
-                "MemFree",
-                "MemAvailable",
-                "Buffers",
-                "Cached",
-                "Mapped",
-                "Shmem",
-                "SwapTotal",
-                "SwapFree",
-            )
+                if name in NEEDED:
+                    size, _, unit = rest.strip().partition(" ")
+                    found[name] = count(size) * 1024 if unit == "kB" else -1
             total, free, available, buffers, cached, mapped, shared, swap, unused = (
-                found[name] for name in needed
+                found[name] for name in NEEDED
             )
-            if min(found[name] for name in needed) < 0 or not 0 < available <= total:
+            if min(found.values()) < 0 or not 0 < available <= total:
                 raise ValueError("sizes that do not fit together")
             return Memory(
                 total_bytes=total,

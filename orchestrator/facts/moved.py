@@ -13,6 +13,7 @@ from typing import Any, Literal
 from orchestrator.facts.answers import RdmaCounters
 from orchestrator.facts.probe import count, listed, probe, reading, script
 from orchestrator.facts.rdma_counters import Counters
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 ByHost = Mapping[str, Counters]
@@ -36,7 +37,7 @@ def kept_line(when: Literal["before", "after"], counters: ByHost) -> str:
     return f"{when} {json.dumps(told, sort_keys=True)}"
 
 
-@dataclass(frozen=True)
+@question
 class ReadMoved:
     """What was kept in this file; None where there is none."""
 

@@ -7,7 +7,6 @@ address; the neighbour table then has the MACs of those who did.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Neighbour
@@ -22,10 +21,11 @@ from orchestrator.facts.probe import (
     sections,
     text_of,
 )
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, seq, sh
 
 
-@dataclass(frozen=True)
+@question
 class ReadNeighbours:
     """Neighbours over these interfaces, once all nodes of each link were called. Two seconds at most."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.answers import NetplanFile
 from orchestrator.facts.probe import count, good, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 BODY = sh(
@@ -27,7 +27,7 @@ echo end
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadNetplan:
     """Files of /lib, /etc and /run, in that order; most are readable by root alone."""
 

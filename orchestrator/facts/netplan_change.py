@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
+from orchestrator.question import question
 from orchestrator.script import Command, Result, Script, sh
 
 HOME = "/var/lib/orch/netplan"
@@ -23,7 +24,7 @@ class NetplanChange:
     outcomes: Mapping[str, str]  # change → "confirmed", "reverted (deadline): exact", …
 
 
-@dataclass(frozen=True)
+@question
 class ReadNetplanChange:
     """Needs root: what is there may hold a Wi-Fi password."""
 

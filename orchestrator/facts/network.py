@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import Unknown
@@ -23,6 +22,7 @@ from orchestrator.facts.probe import (
     text_of,
     whole,
 )
+from orchestrator.question import question
 from orchestrator.script import Result, Script, seq, sh
 
 TABLES = sh(
@@ -66,7 +66,7 @@ echo end"""
 NETWORKD_OURS = frozenset({"configured", "configuring", "pending", "initialized", "degraded"})
 
 
-@dataclass(frozen=True)
+@question
 class ReadNetwork:
     """Netdevs, routes, renderer. Unknown where our SSH's address is on no netdev."""
 

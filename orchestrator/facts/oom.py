@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.probe import fields, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, argv, sh
 
 UNITS = ("earlyoom", "systemd-oomd", "nohang", "nohang-desktop")
@@ -27,7 +27,7 @@ echo end""",
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadOomKillers:
     """The OOM killers that run, by unit name."""
 

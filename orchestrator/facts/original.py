@@ -18,6 +18,7 @@ from orchestrator.facts.probe import (
     said,
     script,
 )
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, sh
 
 
@@ -30,7 +31,7 @@ class Original:
     known: bool = True
 
 
-@dataclass(frozen=True)
+@question
 class ReadOriginal:
     """One file of at most a mebibyte. `ref`: the folder is a hub cache's, and this its branch, tag or commit."""
 

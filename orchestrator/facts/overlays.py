@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.probe import host_path, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, sh
 
 
-@dataclass(frozen=True)
+@question
 class ReadOverlays:
     """Name → sha256 of each file in a folder of ours; a folder that is not there has none."""
 

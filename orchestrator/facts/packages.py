@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Packages
 from orchestrator.facts.probe import listed, probe, reading, said, script
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, argv, sh
 
 KNOWN = {"apt-get": "apt", "dnf": "dnf", "yum": "dnf", "zypper": "zypper", "pacman": "pacman"}
 ABSENT_RC = 1  # dpkg-query, rpm and pacman: at least one of the packages is not there
 
 
-@dataclass(frozen=True)
+@question
 class ReadPackages:
     """Installed versions by name."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import PathInfo
@@ -18,6 +17,7 @@ from orchestrator.facts.probe import (
     reading,
     script,
 )
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, Sh, argv, sh
 
 
@@ -41,7 +41,7 @@ END { printf "%d %.0f %d", files, size, broken }')" """,
     )
 
 
-@dataclass(frozen=True)
+@question
 class ReadPath:
     """A file or a folder. `ignore`: names (patterns of `find`) that are left out with all below them."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.answers import PcieLink
 from orchestrator.facts.probe import count, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 # Of the function behind each netdev: width, widest, speed, fastest. No `lspci`, which hides this without root.
@@ -29,7 +29,7 @@ UNKNOWN_SPEED = ("-", "Unknown", "Unknown speed")
 NO_WIDTH = (0, 255)  # what the kernel prints where there is no link
 
 
-@dataclass(frozen=True)
+@question
 class ReadPcie:
     """Netdev → its PCIe link. Netdevs that hang on no PCIe function have none."""
 

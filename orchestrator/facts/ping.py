@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
+from orchestrator.question import question
 from orchestrator.script import Command, Raw, Result, Script, Sh, seq, sh
 
 HEADERS = 28  # IPv4 and ICMP
 ANSWERED = "0"
 
 
-@dataclass(frozen=True)
+@question
 class Ping:
     """Address → "" where it answers, else what `ping` said. All at once, a second each."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.probe import good, host_path, probe, script
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, sh
 
 
-@dataclass(frozen=True)
+@question
 class ReadPresent:
     """Does the path exist? `sudo`: asked as root."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.answers import Privilege
 from orchestrator.facts.probe import answered, count, good, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, argv
 
 
-@dataclass(frozen=True)
+@question
 class ReadPrivilege:
     """`sudo=False` for a host with `become: never`: sudo would report our try to its owner."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.facts.probe import NEAREST, fields, listed, probe, reading, script
 from orchestrator.facts.process_folder import ALL
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
 NEEDED = "setsid mkfifo mktemp timeout grep sed tail env"
@@ -33,7 +34,7 @@ class ProcessHost:
     usable: bool  # the folder is there or can be made, under a name that scripts can carry
 
 
-@dataclass(frozen=True)
+@question
 class ReadProcessHost:
     """The user's service manager, logind's rule, the programs, the folder."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from orchestrator.contracts import Query
 from orchestrator.errors import Unknown
@@ -22,12 +21,13 @@ from orchestrator.facts.probe import (
     text_of,
 )
 from orchestrator.facts.process_folder import ALL, KNOWN, RUNTIME
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, sh
 
 STATES = ("created", "running", "exited", "dead")
 
 
-@dataclass(frozen=True)
+@question
 class ReadProcesses:
     """Ranks of a cluster, or with one name; else all that orch started here as this user."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.answers import Profile
 from orchestrator.facts.probe import listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 FOLDERS = ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections")
@@ -34,7 +34,7 @@ echo end
 )
 
 
-@dataclass(frozen=True)
+@question
 class ReadProfiles:
     """Those that somebody wrote: not what netplan or NetworkManager itself has made. Needs root."""
 

@@ -6,10 +6,10 @@ What was found is kept on the host by image id and mounts, because looking takes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.probe import listed, probe, script
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
 FOLDER = sh('"${HOME:-/root}"/.cache/orch/programs')
@@ -28,7 +28,7 @@ def kept_at(runtime: str, reference: str, mark: str) -> Sh:
     )
 
 
-@dataclass(frozen=True)
+@question
 class ReadPrograms:
     """Program → found there; None where nobody has looked yet. `mark`: what else it depends on."""
 

@@ -9,6 +9,7 @@ from orchestrator.errors import Unknown
 from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.probe import answered, probe, script
 from orchestrator.facts.process_folder import RUNTIME, log_of
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 GONE = "no such container"
@@ -27,7 +28,7 @@ class RankLog:
         return next((line.strip() for line in reversed(self.lines) if line.strip()), "")
 
 
-@dataclass(frozen=True)
+@question
 class ReadRankLog:
     """The last lines that a container wrote, to stdout and stderr."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.probe import answered, probe, script
 from orchestrator.facts.process_folder import RUNTIME, mark_of
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 
-@dataclass(frozen=True)
+@question
 class ReadRankMark:
     """Whether a file exists in a running container. A container that is not there has no marks."""
 

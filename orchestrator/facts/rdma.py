@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -23,6 +22,7 @@ from orchestrator.facts.probe import (
     text_of,
     whole,
 )
+from orchestrator.question import question
 from orchestrator.script import Result, Script, seq, sh
 
 # mlx5 has 256 GIDs a port and rxe 1024, nearly all zero: one grep finds the few that are set. The kernel fills
@@ -78,7 +78,7 @@ PORT_KEYS = ("state", "rate", "layer", "firmware", "parent", "net")
 Gids = dict[tuple[str, int], list[tuple[int, str, str, str]]]
 
 
-@dataclass(frozen=True)
+@question
 class ReadRdma:
     """RDMA devices and what containers may have of them."""
 

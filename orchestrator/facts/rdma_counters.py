@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.answers import RdmaCounters
 from orchestrator.facts.probe import count, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Result, Script, sh
 
 # One grep reads all; a counter that can't be read (EINVAL on some drivers) is not in its answer.
@@ -76,7 +76,7 @@ Port = tuple[str, int]  # of a device
 Counters = Mapping[Port, RdmaCounters]
 
 
-@dataclass(frozen=True)
+@question
 class ReadRdmaCounters:
     """The counters of each port; with `traffic` alone those of what it carried."""
 

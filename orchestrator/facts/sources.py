@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.facts.probe import NEAREST, count, host_path, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, seq, sh
 
 Seen = Literal["there", "absent", "hidden"]  # hidden: below a folder that this user may not enter
 STATES: Mapping[str, Seen] = {"there": "there", "absent": "absent", "hidden": "hidden"}
 
 
-@dataclass(frozen=True)
+@question
 class ReadSources:
     """Path → whether there is something, for all paths of one deployment on one host."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from orchestrator.facts.probe import fields, listed, probe, reading, script
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, argv, sh
 
 
-@dataclass(frozen=True)
+@question
 class ReadTools:
     """Name → path, "" where it is missing; the bare name for what the shell itself has (busybox)."""
 

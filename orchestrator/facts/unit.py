@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.facts.probe import fields, listed, probe, reading, script
 from orchestrator.facts.visit import Visited
+from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
 PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result")
@@ -36,7 +37,7 @@ def systemctl(user: bool) -> Sh:
     return sh('XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}" systemctl --user')
 
 
-@dataclass(frozen=True)
+@question
 class ReadUnit:
     unit: str
     user: bool
@@ -63,7 +64,7 @@ echo end""",
             return UnitState(load, active, sub, result, lingers=found["linger"] == "yes")
 
 
-@dataclass(frozen=True)
+@question
 class UnitActive:
     """Is it active? See contracts.Proof."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.completion import why
+from orchestrator.question import question
 from orchestrator.script import Request, Result
 
 VISIT_S = 10
@@ -25,7 +26,7 @@ class Visited:
     state: str = ""  # of what has no answer to give: running, done, failed
 
 
-@dataclass(frozen=True)
+@question
 class Visit:
     """GET a path: 2xx and 3xx are an answer (a page for logging in is one)."""
 

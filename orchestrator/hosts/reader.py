@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any, TypeVar, cast
 
 from orchestrator.contracts import Facts, Hosts, Query
@@ -83,11 +84,16 @@ class Union:
         )
 
 
-Asked = Mapping[Query[Any], Script | Request]
+Asked = tuple[Query[Any], Script | Request]
 
 
-def union(queries: Iterable[Query[Any]], prefix: str = "read", known: Asked | None = None) -> Union:
-    """Join what the queries ask. `known`: what some of them ask, where many hosts are asked the same.
+def union(queries: Iterable[Query[Any]], prefix: str = "read") -> Union:
+    """Join what the queries ask."""
+    return union_of(((query, query.ask()) for query in dict.fromkeys(queries)), prefix)
+
+
+def union_of(each: Iterable[Asked], prefix: str = "read") -> Union:
+    """Join queries with what they ask; each is there once.
 
     A query may have a `turn`: -1, asked before all others, or 1, after them; so what ends between two looks
     is never seen as done by the first and as gone by the second.
@@ -95,8 +101,7 @@ def union(queries: Iterable[Query[Any]], prefix: str = "read", known: Asked | No
     commands: dict[Command, str] = {}
     names: dict[Query[Any], Mapping[str, str]] = {}
     requests: dict[Query[Any], Request] = {}
-    for query in sorted(dict.fromkeys(queries), key=lambda one: getattr(one, "turn", 0)):
-        asked = known[query] if known and query in known else query.ask()
+    for query, asked in sorted(each, key=lambda one: getattr(one[0], "turn", 0)):
         if isinstance(asked, Request):
             requests[query] = asked
             continue
@@ -176,13 +181,16 @@ def read(
     known: Mapping[str, Facts] | None = None,
 ) -> Reading:
     """Ask all hosts at once: a script each, then their HTTP queries. `known` fills in the rest."""
-    by_host: dict[str, list[Query[Any]]] = {}
     # Most queries are the same on every host: each is named, and asked what it is, once.
-    names = {query: repr(query) for query in {query for _, query in wanted}}
-    scripts_of = {query: query.ask() for query in names}
-    for host, query in sorted(wanted, key=lambda pair: (pair[0], names[pair[1]])):
-        by_host.setdefault(host, []).append(query)
-    asked = {host: union(queries, known=scripts_of) for host, queries in by_host.items()}
+    once = enumerate(sorted({query for _, query in wanted}, key=repr))
+    told = {query: (number, (query, query.ask())) for number, query in once}
+    by_host: dict[str, list[tuple[int, Asked]]] = {}
+    for host, query in wanted:
+        by_host.setdefault(host, []).append(told[query])
+    asked = {
+        host: union_of(one for _, one in sorted(by_host[host], key=itemgetter(0)))
+        for host in sorted(by_host)
+    }
     errors: dict[str, OrchError] = {}
     fresh = {host: Answers(host) for host in asked}
     scripts = {host: Script(one.commands) for host, one in asked.items() if one.commands}
@@ -203,7 +211,9 @@ def _old(known: Mapping[str, Facts] | None) -> dict[str, Answers]:
 
 def _over(known: Mapping[str, Facts] | None, fresh: Mapping[str, Answers]) -> dict[str, Answers]:
     old = _old(known)
-    return {host: old.get(host, Answers(host)).with_answers(one) for host, one in fresh.items()}
+    return {
+        host: old[host].with_answers(one) if host in old else one for host, one in fresh.items()
+    }
 
 
 def _unread(asked: Union, host: str, error: OrchError, partial: Mapping[str, Result]) -> Answers:

@@ -9,6 +9,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from itertools import combinations
 
 from orchestrator.network.cabling import Cable
+from orchestrator.spec.derived import once
 from orchestrator.spec.models import Cluster, Finding
 
 PREFIX = 24  # of every subnet from the pool
@@ -181,6 +182,12 @@ def _overlapping_pins(found: Sequence[Cable]) -> list[Finding]:
     return findings
 
 
+@once
+def _places(cluster: Cluster) -> dict[str, int]:
+    """Host → its place in the inventory."""
+    return {name: place for place, name in enumerate(cluster.hosts)}
+
+
 def host_numbers(cluster: Cluster, cable: Cable, subnet: IPv4Network) -> dict[str, int] | None:
     """Host → its number in the subnet; None where it has no room.
 
@@ -195,7 +202,7 @@ def host_numbers(cluster: Cluster, cable: Cable, subnet: IPv4Network) -> dict[st
         first, room = FIRST_HOST, room - FIRST_HOST + 1
     if cable.switch is None:
         return {end.host: first + place for place, end in enumerate(cable.ends)}
-    order = {name: place for place, name in enumerate(cluster.hosts)}
+    order = _places(cluster)
     numbers: dict[str, int] = {}
     used: set[int] = set()
     for end in sorted(cable.ends, key=lambda end: order[end.host]):

@@ -20,6 +20,7 @@ from orchestrator.facts.rdma import ReadRdma
 from orchestrator.network.advice import WIDE
 from orchestrator.network.cabling import natural
 from orchestrator.network.topology import Fabric, Member, Segment, plan_fabric
+from orchestrator.spec.derived import once_each
 from orchestrator.spec.models import Cluster, Deployment, Scalar, Sourced
 
 SOCKET_NAMES = (  # each takes one interface name
@@ -34,6 +35,7 @@ SWITCHLESS = ("ring", "chain", "mesh")  # more hosts than a cable has ends: no s
 DEBUG = {"NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "INIT,NET,ENV"}
 
 
+@once_each
 def environment_reads(
     cluster: Cluster, deployment: Deployment
 ) -> frozenset[tuple[str, Query[Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Interface
 from typing import Literal
 
@@ -98,6 +98,7 @@ def _compiled(text: str) -> jinja2.Template:
     return environment.from_string(text)
 
 
+@cache
 def _yaml_key(text: str) -> str:
     """A name as YAML writes it: `on` and `1e3` are interfaces too, if they are quoted."""
     return yaml.safe_dump(text, width=1000).splitlines()[0]

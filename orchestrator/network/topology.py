@@ -81,6 +81,17 @@ class Fabric:
         return self._by_host.get(host, {}).values()
 
     @cached_property
+    def _by_link(self) -> dict[str, tuple[Segment, ...]]:
+        found: dict[str, list[Segment]] = {}
+        for segment in self.segments:
+            found.setdefault(segment.link, []).append(segment)
+        return {link: tuple(segments) for link, segments in found.items()}
+
+    def of_link(self, link: str) -> tuple[Segment, ...]:
+        """The segments of one link, in the order of its halves."""
+        return self._by_link.get(link, ())
+
+    @cached_property
     def for_nccl(self) -> Fabric:
         """The same without the links that are for weights and control alone."""
         return Fabric(tuple(one for one in self.segments if one.nccl))
@@ -154,6 +165,7 @@ def plan_fabric(cluster: Cluster) -> Fabric:
     return fabric
 
 
+@once
 def survey_fabric(cluster: Cluster) -> tuple[Fabric, tuple[Finding, ...]]:
     """The fabric as far as it can be planned, and everything that is wrong with it (`orch check`)."""
     from orchestrator.network.advice import advice  # which looks at fabrics

@@ -83,6 +83,8 @@ def _built(cluster: Cluster, entry: StageEntry, undo: bool) -> Iterable[Step]:
 
 
 def _wanted(cluster: Cluster, entry: StageEntry, step: Step, only: frozenset[str] | None) -> bool:
+    if only is None and entry.on is None and entry.when is None:
+        return True
     hosts = {step.host} if step.host else set(step.touches)
     if only is not None and hosts and not hosts & only:
         return False

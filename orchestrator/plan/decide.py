@@ -24,10 +24,11 @@ class Decision:
 
 def first_reads(steps: Mapping[str, Step]) -> frozenset[tuple[str, Query[Any]]]:
     """What one script per host can answer before anything is decided (HTTP is asked only when needed)."""
-    reads = frozenset().union(*(step.reads for step in steps.values()))
-    # Most queries are the same on every host; each is asked what it is once.
-    by_http = {query for query in {one for _, one in reads} if isinstance(query.ask(), Request)}
-    return frozenset(read for read in reads if read[1] not in by_http)
+    apart = {id(step.reads): step.reads for step in steps.values()}  # many steps share theirs
+    reads = frozenset().union(*apart.values())
+    kinds = {type(query): query for _, query in reads}  # all of a kind ask in the same way
+    by_http = {kind for kind, query in kinds.items() if isinstance(query.ask(), Request)}
+    return reads.difference(read for read in reads if type(read[1]) in by_http)
 
 
 @dataclass
@@ -62,7 +63,7 @@ def decide(steps: Mapping[str, Step], world: World) -> Decision:
     """Check every step whose ancestors leave the world as it is; the others are provisional."""
     found = _Findings()
     for one, step in steps.items():
-        if step.needs & found.unsettled:
+        if not step.needs.isdisjoint(found.unsettled):
             found.unsettled.add(one)
             found.later.add(one)
         elif not step.on_demand:
@@ -90,7 +91,7 @@ def _look_at_demanded(
     moving = set(found.unsettled)
     later: set[str] = set()
     for one, step in steps.items():
-        if step.needs & moving:
+        if not step.needs.isdisjoint(moving):
             moving.add(one)
             later |= {one} & demanded
         elif one in demanded:
@@ -121,17 +122,14 @@ def futile(decision: Decision) -> frozenset[str]:
 
 def _demanded(steps: Mapping[str, Step], moving: set[str]) -> set[str]:
     """On-demand steps before a step that changes something (and is not itself on demand)."""
-    below = dependents(steps)
     wanted: set[str] = set()
-    leads: set[str] = set()  # steps with something moving at or after them
+    leads: set[str] = set()  # steps with something moving after them
     for one in reversed(list(steps)):
         step = steps[one]
-        if below[one] & leads:
-            leads.add(one)
-            if step.on_demand:
-                wanted.add(one)
-        if one in moving and not step.on_demand:
-            leads.add(one)
+        if one in leads and step.on_demand:
+            wanted.add(one)
+        if one in leads or (one in moving and not step.on_demand):
+            leads |= step.needs
     return wanted
 
 

@@ -19,9 +19,16 @@ class Frontier:
     """The last steps seen on each host, by scope: what the next stage's steps have to wait for."""
 
     by_host: dict[str, dict[str | None, set[str]]] = field(default_factory=dict)
+    _found: dict[tuple[frozenset[str], str | None], frozenset[str]] = field(default_factory=dict)
 
-    def before(self, step: Step) -> set[str]:
+    def before(self, step: Step) -> frozenset[str]:
         """Steps that `step` must wait for: same host, and the same scope or none."""
+        known = self._found.get((step.touches, step.scope))
+        if known is None:
+            known = self._found[step.touches, step.scope] = frozenset(self._before(step))
+        return known
+
+    def _before(self, step: Step) -> set[str]:
         found: set[str] = set()
         for host in step.touches:
             for scope, ids in self.by_host.get(host, {}).items():
@@ -45,6 +52,8 @@ class Frontier:
         return Frontier(merged)
 
     def joined(self, other: Frontier) -> Frontier:
+        if not self.by_host:
+            return other
         merged = {host: {s: set(i) for s, i in sc.items()} for host, sc in self.by_host.items()}
         for host, scopes in other.by_host.items():
             for scope, ids in scopes.items():

@@ -9,6 +9,8 @@ from typing import Any
 from orchestrator.flags import flags
 from orchestrator.spec.models import Deployment, Profile
 
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def program(profile: Profile, name: str, usual: str = "") -> tuple[str, ...]:
     """The words that call a program: `commands: {NAME: /opt/x/name}`, or what it is called elsewhere."""
@@ -35,7 +37,7 @@ def option(key: str) -> str:
 
 def word(value: Any) -> str:
     """A value as one word: text as it is, everything else as JSON (true, 0.7, {"video": 0})."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else _json(value)
 
 
 def words(engine: str, args: Mapping[str, Any]) -> tuple[str, ...]:
@@ -82,7 +84,7 @@ def _number(text: str) -> bool:
 def _list(forms: Mapping[str, Any], flag: str, name: str, values: list[Any]) -> Iterator[str]:
     form = next((form for form, names in forms.items() if name in names), forms["others"])
     if form == "json":
-        yield from (flag, json.dumps(values, ensure_ascii=False))
+        yield from (flag, _json(values))
     elif form == "repeated":
         for value in values:
             yield from _single(flag, word(value))

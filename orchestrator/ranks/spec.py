@@ -19,20 +19,21 @@ from orchestrator.contracts import Rank
 GANG = (
     "ORCH_GANG"  # in every rank's environment: the gang's own hash, so that one change restarts all
 )
+BLANK = {one.name: one.default for one in dataclasses.fields(Rank)}
+PLAIN = (str, bool, int, float)
+_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def as_data(rank: Rank) -> dict[str, Any]:
     """The rank as plain JSON data; what is not set is left out, so that a new field changes no hash."""
-    blank = {one.name: one.default for one in dataclasses.fields(Rank)}
-    data = {
-        one.name: _plain(getattr(rank, one.name))
-        for one in dataclasses.fields(rank)
-        if getattr(rank, one.name) != blank[one.name]
-    }
+    given = ((name, getattr(rank, name)) for name in BLANK)
+    data = {name: _plain(value) for name, value in given if value != BLANK[name]}
     return {key: value for key, value in data.items() if value not in ({}, [])}
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, PLAIN):
+        return value
     if dataclasses.is_dataclass(value):
         return {
             one.name: _plain(getattr(value, one.name))
@@ -50,7 +51,7 @@ def _plain(value: Any) -> Any:
 
 def canonical(rank: Rank) -> str:
     """The label `orch.spec`."""
-    return json.dumps(as_data(rank), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _json(as_data(rank))
 
 
 def digest(rank: Rank) -> str:

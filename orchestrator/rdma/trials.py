@@ -129,7 +129,7 @@ def pairs(
 ) -> tuple[Pair, ...]:
     """Both ends of each cable; behind a switch neighbours in a circle, or everybody with everybody."""
     found: dict[Pair, None] = {}
-    for segment in fabric.segments:
+    for segment in fabric.segments if hosts is None else fabric.between(hosts):
         if links is not None and segment.link not in links:
             continue
         inside = [one.host for one in segment.members if hosts is None or one.host in hosts]
@@ -146,11 +146,7 @@ def _joined(hosts: list[str], all_pairs: bool) -> Iterable[tuple[str, str]]:
 
 def trials(fabric: Fabric, pair: Pair, effort: Effort, soak: bool = False) -> tuple[Trial, ...]:
     """All trials of a pair, in the order in which they run; a soak is all halves at once, and no more."""
-    segments = [
-        one
-        for one in fabric.segments
-        if one.link == pair.link and {pair.first, pair.second} <= one.hosts
-    ]
+    segments = [one for one in fabric.of_link(pair.link) if {pair.first, pair.second} <= one.hosts]
     there = tuple(_rail(one, pair.first, pair.second) for one in segments)
     back = tuple(_rail(one, pair.second, pair.first) for one in segments)
     if soak:

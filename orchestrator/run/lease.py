@@ -20,6 +20,7 @@ from pathlib import Path
 
 from orchestrator.errors import Unknown
 from orchestrator.framing import MADE, PLACE
+from orchestrator.question import question
 from orchestrator.script import Command, Raw, Result, Script, Sh, sh
 
 SECONDS = 300  # how long a lease lasts if nobody renews it
@@ -60,7 +61,7 @@ class LeaseState:
         return f"{self.owner} (run {self.run}) {times}"
 
 
-@dataclass(frozen=True)
+@question
 class Lease:
     """A query: who holds the host; None where nobody does. An expired one is shown as such."""
 

@@ -67,7 +67,11 @@ class Leases:
         `reading` afterwards.
         """
         wanted = list(dict.fromkeys(names))
-        unions = {host: union(query for where, query in reads if where == host) for host in wanted}
+        asked: dict[str, list[Query[Any]]] = {host: [] for host in wanted}
+        for host, query in reads:
+            if host in asked:
+                asked[host].append(query)
+        unions = {host: union(queries) for host, queries in asked.items()}
         taken: dict[str, LeaseState] = {}
         answers: dict[str, Answers] = {}
         errors: dict[str, OrchError] = {}

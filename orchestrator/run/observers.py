@@ -10,7 +10,6 @@ from orchestrator.contracts import Observer
 from orchestrator.run.events import Bus
 from orchestrator.run.journal import Journal, new_run_id
 from orchestrator.run.jsonl import JsonLines
-from orchestrator.run.plain import PlainObserver
 
 
 def observer_for(json: bool, terminal: bool, stream: TextIO | None = None) -> Observer:
@@ -24,6 +23,8 @@ def observer_for(json: bool, terminal: bool, stream: TextIO | None = None) -> Ob
         from orchestrator.run.live import LiveObserver
 
         return LiveObserver(Console(file=out, highlight=False))
+    from orchestrator.run.plain import PlainObserver  # rich takes a while to load
+
     return PlainObserver(out)
 
 

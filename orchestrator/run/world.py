@@ -21,11 +21,13 @@ class HostAnswers:
     def __init__(self, host: str) -> None:
         self.host = host
         self.answers: dict[Query[Any], Any] = {}
+        self.asked: dict[Query[Any], int] = {}  # when, as LiveWorld counts
 
     def get(self, query: Query[T]) -> T:
-        if query not in self.answers:
-            raise NotRead(f"{query} was not read", host=self.host)
-        answer = self.answers[query]
+        try:
+            answer = self.answers[query]
+        except KeyError:
+            raise NotRead(f"{query} was not read", host=self.host) from None
         if isinstance(answer, OrchError):
             raise answer
         return answer  # type: ignore[no-any-return]  # the dict is keyed by the query's own type
@@ -43,7 +45,6 @@ class LiveWorld(Mapping[str, Facts]):
         self._reader = reader
         self._lock = threading.Lock()
         self._ticks = itertools.count(1)
-        self._asked: dict[tuple[str, Query[Any]], int] = {}
 
     def __getitem__(self, host: str) -> Facts:
         return self._hosts[host]
@@ -66,9 +67,9 @@ class LiveWorld(Mapping[str, Facts]):
 
     def _keep(self, wanted: Reads, answers: World, asked: int) -> None:
         with self._lock:
-            for read in wanted:
-                host, query = read
-                if self._asked.get(read, 0) > asked:
+            for host, query in wanted:
+                here = self._hosts[host]
+                if here.asked.get(query, 0) > asked:
                     continue
                 try:
                     value = answers[host].get(query)
@@ -76,8 +77,8 @@ class LiveWorld(Mapping[str, Facts]):
                     continue
                 except OrchError as error:
                     value = error
-                self._hosts[host].answers[query] = value
-                self._asked[read] = asked
+                here.answers[query] = value
+                here.asked[query] = asked
 
     def known(self, wanted: Reads) -> bool:
         return all(query in self._hosts[host].answers for host, query in wanted)

@@ -27,6 +27,24 @@ def once(work: Callable[[Cluster], T]) -> Callable[[Cluster], T]:
     return known
 
 
+def once_each(work: Callable[[Cluster, Deployment], T]) -> Callable[[Cluster, Deployment], T]:
+    """`work`, done once for each deployment of a cluster. Both are known again by the very same object."""
+
+    @once
+    def kept(cluster: Cluster) -> dict[int, tuple[Deployment, T]]:
+        return {}
+
+    @wraps(work)
+    def known(cluster: Cluster, deployment: Deployment) -> T:
+        answers = kept(cluster)
+        found = answers.get(id(deployment))
+        if found is None:  # it is kept with its answer: nobody else has its id then
+            found = answers[id(deployment)] = (deployment, work(cluster, deployment))
+        return found[1]
+
+    return known
+
+
 @once
 def placed(cluster: Cluster) -> Mapping[str, tuple[Deployment, ...]]:
     """Host → the deployments on it, in the order of the file."""

@@ -104,6 +104,7 @@ class _Reader:
     """Reads cluster, inventory, kinds and profiles, and knows afterwards what stands where."""
 
     def __init__(self, path: Path, overrides: Sequence[str]) -> None:
+        shipped.read_template.cache_clear()
         self.files = files = Files(path.parent)
         node = files.read(path)
         if node is None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Rank, Step, World
-from orchestrator.engines import engine
 from orchestrator.errors import Refused
 from orchestrator.facts.help import MARK, Help, Options
 from orchestrator.facts.programs import FOLDER
@@ -22,7 +21,7 @@ from orchestrator.ranks.help import help_of
 from orchestrator.runtimes import runtime
 from orchestrator.script import Command, Raw, Script, Sh, argv, sh
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, rank_reads
+from orchestrator.steps.gang import GangStep, own_steps, rank_reads
 
 READ_S = 240.0  # vLLM imports torch for it, from a disk that may be cold
 WORD = re.compile(r"(--?[A-Za-z][\w-]*)(?:[.=].*)?", re.DOTALL)  # --flag, --flag=value, --flag.part
@@ -145,8 +144,7 @@ def _instead(engine_key: str, written: str, options: Options) -> str:
 def argument_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """Engines know what their ranks are started with."""
     for deployment in cluster.deployments.values():
-        own = engine(deployment.profile.engine).steps(cluster, deployment)
-        yield from (step for step in own if step.stage == "arguments")
+        yield from own_steps(cluster, deployment, "arguments")
 
 
 STAGES = {"arguments": argument_steps}

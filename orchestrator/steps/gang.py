@@ -20,6 +20,7 @@ from orchestrator.ranks.build import container_hosts, container_name
 from orchestrator.ranks.context import image_of
 from orchestrator.ranks.patched import patch_reads
 from orchestrator.ranks.spec import digest
+from orchestrator.spec.derived import once_each
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.spec.services import UNRANKED
 from orchestrator.tidy import telling
@@ -52,6 +53,7 @@ def image_read(cluster: Cluster, deployment: Deployment, host: str) -> ReadImage
     return ReadImage(cluster.hosts[host].runtime, image_of(deployment))
 
 
+@once_each
 def names(cluster: Cluster, deployment: Deployment) -> dict[str, str]:
     """Container name → host, for each rank."""
     return {
@@ -60,6 +62,7 @@ def names(cluster: Cluster, deployment: Deployment) -> dict[str, str]:
     }
 
 
+@once_each
 def container_reads(cluster: Cluster, deployment: Deployment) -> Reads:
     return frozenset((host, ours(cluster, host)) for host in deployment.hosts)
 
@@ -71,6 +74,7 @@ def log_reads(cluster: Cluster, deployment: Deployment, lines: int = 40) -> Read
     )
 
 
+@once_each
 def rank_reads(cluster: Cluster, deployment: Deployment) -> Reads:
     """What it takes to know the wanted ranks, and to compare them with what runs."""
     boxed = container_hosts(cluster, deployment)
@@ -78,6 +82,7 @@ def rank_reads(cluster: Cluster, deployment: Deployment) -> Reads:
     return gang_reads(cluster, deployment) | images | container_reads(cluster, deployment)
 
 
+@once_each
 def gang_reads(cluster: Cluster, deployment: Deployment) -> Reads:
     """What the wanted ranks depend on."""
     own = engine(deployment.profile.engine).reads(cluster, deployment)
@@ -101,10 +106,15 @@ def has_ranks(deployment: Deployment) -> bool:
     return deployment.profile.engine_key not in UNRANKED
 
 
+@once_each
+def engine_steps(cluster: Cluster, deployment: Deployment) -> Sequence[Step]:
+    """All steps that the engine has of its own."""
+    return tuple(engine(deployment.profile.engine).steps(cluster, deployment))
+
+
 def own_steps(cluster: Cluster, deployment: Deployment, stage: str) -> Iterator[Step]:
     """What the engine has for that stage of `up`."""
-    steps = engine(deployment.profile.engine).steps(cluster, deployment)
-    return (step for step in steps if step.stage == stage)
+    return (step for step in engine_steps(cluster, deployment) if step.stage == stage)
 
 
 def after_all(cluster: Cluster, deployment: Deployment) -> frozenset[str]:
@@ -123,19 +133,17 @@ def after_jobs(cluster: Cluster, deployment: Deployment) -> frozenset[str]:
     )
 
 
-Known = tuple[Cluster, Mapping[Any, Any], Sequence[Rank]]
+Known = tuple[Cluster, Sequence[Any], Sequence[Rank]]
 _known: dict[str, Known] = {}  # every step of a gang asks, before and after; answers seldom differ
 
 
 def wanted_ranks(cluster: Cluster, deployment: Deployment, world: World) -> Sequence[Rank]:
     """The ranks as they should be, made anew only when something that they depend on is otherwise."""
-    serving = engine(deployment.profile.engine)
-    reads = gang_reads(cluster, deployment)
-    answers = {(host, query): world[host].get(query) for host, query in reads}
+    answers = [world[host].get(query) for host, query in gang_reads(cluster, deployment)]
     known = _known.get(deployment.name)
     if known is not None and known[0] is cluster and known[1] == answers:
         return known[2]
-    ranks = tuple(serving.ranks(cluster, deployment, world))
+    ranks = tuple(engine(deployment.profile.engine).ranks(cluster, deployment, world))
     _known[deployment.name] = (cluster, answers, ranks)
     return ranks
 

@@ -56,6 +56,7 @@ from orchestrator.facts.probe import (
     reading,
     said,
 )
+from orchestrator.question import question
 from orchestrator.script import Command, Raw, Result, Script, Sh, seq, sh
 
 KEPT_DAYS = 7  # results of ended jobs; long enough for "what happened at the weekend"
@@ -270,7 +271,7 @@ rm -rf "$d"
     return Script({"job": Command(seq([PREAMBLE, body]), sudo=sudo)}, mutates=True)
 
 
-@dataclass(frozen=True)
+@question
 class Job:
     """How a job stands. `pulse`: read-only shell whose output counts as progress too (bytes that arrived)."""
 

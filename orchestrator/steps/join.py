@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Step, World
-from orchestrator.engines import engine
 from orchestrator.facts.rank_mark import ReadRankMark
 from orchestrator.ranks.entrypoint import RUN
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.spec.units import parse_duration
-from orchestrator.steps.gang import GangStep, container_reads, log_reads, names
+from orchestrator.steps.gang import GangStep, container_reads, log_reads, names, own_steps
 
 JOINED = f"{RUN}/joined"
 BARRIER = "orch: barrier: "  # what the head's barrier says before who is missing: templates/vllm/ray-gang.py
@@ -63,8 +62,7 @@ class Joined(GangStep):
 def join_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """Engines know whether there is something to join."""
     for deployment in cluster.deployments.values():
-        own = engine(deployment.profile.engine).steps(cluster, deployment)
-        yield from (step for step in own if step.stage == "join")
+        yield from own_steps(cluster, deployment, "join")
 
 
 STAGES = {"join": join_steps}

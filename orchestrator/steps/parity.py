@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Step, World
-from orchestrator.engines import engine
 from orchestrator.errors import NotRead, Refused, Unknown
 from orchestrator.facts import Identify, ReadDriver, ReadOomKillers
 from orchestrator.network.environment import environment_reads, rank_devices
 from orchestrator.ranks.build import container_hosts
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, Reads, image_read
+from orchestrator.steps.gang import GangStep, Reads, engine_steps, image_read
 from orchestrator.steps.programs import NCCL, RPC, Programs
 
 NONE = "none"
@@ -184,8 +183,7 @@ def _grouped(values: Mapping[str, str]) -> Iterator[str]:
 
 
 def _programs(cluster: Cluster, deployment: Deployment) -> list[Programs]:
-    own = engine(deployment.profile.engine).steps(cluster, deployment)
-    return [one for one in own if isinstance(one, Programs)]
+    return [one for one in engine_steps(cluster, deployment) if isinstance(one, Programs)]
 
 
 def _gangs(cluster: Cluster) -> Iterator[Deployment]:

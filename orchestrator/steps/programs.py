@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.contracts import Change, Patience, Step, World
-from orchestrator.engines import engine
 from orchestrator.errors import Refused
 from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.programs import FOLDER, MARK, ReadPrograms, kept_at
@@ -19,7 +18,7 @@ from orchestrator.ranks.context import image_of
 from orchestrator.ranks.files import words
 from orchestrator.script import Command, Raw, Script, argv, sh
 from orchestrator.spec.models import Cluster, Deployment
-from orchestrator.steps.gang import GangStep, after_jobs, image_read
+from orchestrator.steps.gang import GangStep, after_jobs, image_read, own_steps
 from orchestrator.steps.process_programs import HostPrograms
 
 REMEDY = {
@@ -159,8 +158,7 @@ def _query(
 def program_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:
     """Engines know which programs they call."""
     for deployment in cluster.deployments.values():
-        own = engine(deployment.profile.engine).steps(cluster, deployment)
-        yield from (step for step in own if step.stage == "programs")
+        yield from own_steps(cluster, deployment, "programs")
 
 
 STAGES = {"programs": program_steps}

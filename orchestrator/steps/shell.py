@@ -8,13 +8,14 @@ from typing import Any
 
 from orchestrator.contracts import Change, Patience, Query, Step, World
 from orchestrator.errors import Unknown
+from orchestrator.question import question
 from orchestrator.script import Command, Result, Script, user_shell
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.playbook import ShellEntry
 from orchestrator.spec.units import parse_duration
 
 
-@dataclass(frozen=True)
+@question
 class ShellCheck:
     """Does the user's check pass? True, False, or Unknown when it could not be run."""
 

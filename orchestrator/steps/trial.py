@@ -270,14 +270,14 @@ def steps_of(
     client, server = one.trial.client, one.trial.server
     at = f"{prefix}/{one.trial.name}"
     told = one.reads(client=True) | one.clock(client)
-    serving: Reads = one.clock(server) | {(server, one.job(client=False))}
+    serving = one.clock(server) | one.reads(client=False) | {(server, one.job(client=False))}
     server_s, client_s = limits(one.trial)
     serve = Serve(
         id=f"{at}/serve",
         host=server,
         needs=needs,
         turns=turns,
-        reads=told | serving | facts | one.reads(client=False),
+        reads=told | serving | facts,
         going=one,
         **more,
     )
@@ -286,7 +286,7 @@ def steps_of(
         role="wait",
         host=server,
         needs=frozenset({serve.id}),
-        reads=told | serving | one.reads(client=False) | {(server, ReadAccepting(one.sudo[1]))},
+        reads=told | serving | {(server, ReadAccepting(one.sudo[1]))},
         patience=Patience(total=server_s + 60, stall=server_s + 60, poll=0.2),
         going=one,
         **more,
@@ -305,7 +305,7 @@ def steps_of(
         host=server,
         needs=frozenset({serve.id}),
         turns=frozenset({ask.id}),
-        reads=one.reads(client=False) | serving,
+        reads=serving,
         patience=Patience(total=60, stall=60),
         going=one,
         **more,

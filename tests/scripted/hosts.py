@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -31,16 +31,16 @@ class ScriptedHost(Protocol):
 
 def encode(results: Mapping[str, Result], script: Script, marker: str) -> bytes:
     """Results as a host would have sent them."""
-    reply = f"\n{marker} start\n".encode()
+    parts = [f"\n{marker} start\n".encode()]
+    middle, last = f"\n{marker} err\n".encode(), f"\n{marker} done\n".encode()
     for index, name in enumerate(commands_of(script)):
         if name not in results:
             continue
         result = results[name]
         flag = "t" if result.truncated else "-"
         head = f"{marker} frame {index} {result.rc} 0 {result.seconds:.2f} {flag}\n"
-        reply += head.encode() + result.out + f"\n{marker} err\n".encode() + result.err
-        reply += f"\n{marker} done\n".encode()
-    return reply + f"{marker} end\n".encode()
+        parts += [head.encode(), result.out, middle, result.err, last]
+    return b"".join(parts) + f"{marker} end\n".encode()
 
 
 @dataclass
@@ -140,6 +140,7 @@ class ScriptedHosts:
         if host not in self.hosts:
             raise Unreachable(f"{host} port 22 refused the connection", host=host)
         marker = new_marker()
+        sent = self.asked_at()
         program = render(
             script, marker=marker, held=self.held.get(host), become=self.become, lock_wait=5
         )
@@ -150,10 +151,14 @@ class ScriptedHosts:
         reply = self.hosts[host].execute(script, program, marker)
         self.received[host] += len(reply)
         try:
-            return parse(reply, marker, script)
+            return parse(reply, marker, script, sent)
         except OrchError as error:
             error.host = error.host or host
             raise
+
+    def asked_at(self) -> float:
+        """What results say of when they were asked for; 0: nothing."""
+        return 0.0
 
     def http(self, host: str, request: Request) -> ScriptedAnswer:
         if host not in self.hosts:
@@ -171,10 +176,8 @@ class ScriptedHosts:
 class TimelyHosts(ScriptedHosts):
     """As the real ones do, each result tells when it was asked for: a busy machine is no wrong clock."""
 
-    def run(self, host: str, script: Script) -> Mapping[str, Result]:
-        sent = time.time()
-        results = super().run(host, script)
-        return {name: replace(one, sent_epoch_s=sent) for name, one in results.items()}
+    def asked_at(self) -> float:
+        return time.time()
 
 
 def cut(results: Mapping[str, Result], script: Script, at: int) -> Mapping[str, Result]:

@@ -18,8 +18,8 @@ from orchestrator.network import netplan
 from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.decide import decide
 from orchestrator.ranks.slots import slot, slots
-from orchestrator.spec.derived import once
-from orchestrator.spec.models import Cluster
+from orchestrator.spec.derived import once, once_each
+from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.spec.resolve import load_cluster
 from tests.gang_world import Site
 
@@ -83,6 +83,26 @@ def test_what_follows_from_the_files_is_worked_out_once_for_a_cluster(large: Clu
     assert slots(large) is slots(large)
     assert plan_fabric(large) is plan_fabric(large)
     assert {slot(large, one) for one in large.deployments.values()} == {0}
+
+
+def test_what_a_gang_reads_is_worked_out_once_for_a_deployment(large: Cluster) -> None:
+    asked: list[str] = []
+
+    @once_each
+    def names(cluster: Cluster, deployment: Deployment) -> tuple[str, ...]:
+        asked.append(deployment.name)
+        return deployment.hosts
+
+    first, second, *_ = large.deployments.values()
+    for _ in range(3):
+        assert names(large, first) == first.hosts
+        assert names(large, second) == second.hosts
+    assert asked == [first.name, second.name]
+    moved = first.model_copy(update={"hosts": second.hosts})
+    assert names(large, moved) == second.hosts, "the same name is not the same deployment"
+    other = large.model_copy(update={"name": "other"})
+    assert names(other, first) == first.hosts
+    assert asked == [first.name, second.name, first.name, first.name]
 
 
 def test_segments_between_hosts_are_those_that_a_look_at_all_finds(large: Cluster) -> None:

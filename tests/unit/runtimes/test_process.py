@@ -191,7 +191,7 @@ def test_how_it_ended_is_kept_and_nothing_of_it_is_left(place: Place) -> None:
     until(lambda: place.one().state == "exited")
     assert place.one().exit_code == 7
     assert place.log().last == "last words"
-    assert place.members() == []
+    until(lambda: place.members() == [])
 
 
 def test_a_program_that_is_killed_is_told_with_its_code(place: Place) -> None:
