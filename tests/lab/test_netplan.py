@@ -389,9 +389,11 @@ def mutant(site: Site) -> Iterator[Callable[[str, str], None]]:
         assert old in text
         place.parent.mkdir(parents=True)
         place.write_text(text.replace(old, new))
+        read_template.cache_clear()  # as when the files are loaded
 
     yield take_out
     shutil.rmtree(place.parent.parent, ignore_errors=True)
+    read_template.cache_clear()
 
 
 def test_without_its_timer_nothing_is_undone(
