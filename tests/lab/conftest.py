@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from string import ascii_letters
-from typing import Any
 
 import pytest
 
@@ -47,23 +45,6 @@ FIRST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
-
-
-_workers: list[int] = []  # their process ids, which their labs are named by
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_newgateway(gateway: Any) -> None:
-    _workers.append(gateway._rinfo().pid)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Workers are ended soon after an interrupt, with their labs still there."""
-    home = Home()
-    left = [path.name for path in (home.path / "labs").glob("*")] if _workers else []
-    for name in left:
-        if name.strip(ascii_letters) in map(str, _workers):
-            take_down(home, name, Progress(print))
 
 
 @dataclass(frozen=True)

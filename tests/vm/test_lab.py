@@ -67,6 +67,7 @@ PLAN = """network:
 """
 APPLY = f"""umask 077
 cat > /etc/netplan/50-test.yaml
+sync  # half a minute may pass before; the power is cut sooner on a quick machine
 netplan generate
 networkctl reload
 networkctl reconfigure {" ".join(RAILS)}
