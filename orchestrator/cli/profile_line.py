@@ -71,8 +71,7 @@ def profile_line(file: Path, deployment: str, new: str) -> ProfileLine:
     entry = known.get(deployment) if isinstance(known, dict) else None
     if entry is None:
         names = list(known) if isinstance(known, dict) else []
-        near = did_you_mean(deployment, names)
-        hint = near or f"there are: {', '.join(names) or 'none'}"
+        hint = did_you_mean(deployment, names) or "there are: none"
         raise FilesWrong(f"{file} has no deployment {deployment[:60]!r}", hint=hint)
     old = entry.get("profile") if isinstance(entry, dict) else None
     if not isinstance(old, str):
