@@ -52,10 +52,6 @@ class LeaseState:
     now: int
     directory: str
 
-    @property
-    def expired(self) -> bool:
-        return self.until < self.now
-
     def __str__(self) -> str:
         times = f"since {_clock(self.since, self.now)}, until {_clock(self.until, self.now)}"
         return f"{self.owner} (run {self.run}) {times}"

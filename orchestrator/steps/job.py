@@ -221,21 +221,6 @@ printf %s {} >"$d/wrap" || exit 1
     return Script({"job": command}, mutates=True, stop_on_error=True)
 
 
-def stop_job(name: str, *, sudo: bool = False) -> Script:
-    """End a job if it runs: TERM, and KILL half a minute later. Its folder stays, with what it said."""
-    body = sh(
-        """(
-{}
-{}
-[ "$state" = running ] || exit 0
-read -r pid <"$d/pid" && kill "$pid"
-)""",
-        Raw(job_folder(name, sudo)),
-        Raw(LOOK),
-    )
-    return Script({"job": Command(seq([PREAMBLE, body]), sudo=sudo)}, mutates=True)
-
-
 def end_job(name: str, *, sudo: bool = False, grace: int = 3) -> Script:
     """See that a job is over: it may end by itself within `grace` seconds, then it is ended."""
     body = sh(
@@ -252,21 +237,6 @@ timeout 5 flock -s "$d/lock" true
         Raw(job_folder(name, sudo)),
         Raw(LOOK),
         grace,
-    )
-    return Script({"job": Command(seq([PREAMBLE, body]), sudo=sudo)}, mutates=True)
-
-
-def forget_job(name: str, *, sudo: bool = False) -> Script:
-    """Remove an ended job's folder; one that runs is left alone (exit code 1)."""
-    body = sh(
-        """(
-{}
-{}
-[ "$state" != running ] || { echo "the job runs" >&2; exit 1; }
-rm -rf "$d"
-)""",
-        Raw(job_folder(name, sudo)),
-        Raw(LOOK),
     )
     return Script({"job": Command(seq([PREAMBLE, body]), sudo=sudo)}, mutates=True)
 
