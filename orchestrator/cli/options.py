@@ -56,9 +56,12 @@ class Site:
         """The hosts that `--hosts` names (groups too), or None for all."""
         if self._hosts is None:
             return None
+        from orchestrator.errors import FilesWrong
         from orchestrator.plan.build import named_hosts
 
         names = tuple(name.strip() for name in self._hosts.split(",") if name.strip())
+        if not names:
+            raise FilesWrong("--hosts names no host", hint="leave it out for all of them")
         return frozenset(named_hosts(self.cluster, names))
 
     @cached_property
