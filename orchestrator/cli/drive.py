@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
@@ -125,7 +126,7 @@ def _carried_through(
         served=served(site.cluster, steps, outcome, world),
         running=still_up(site.cluster, world) if code else (),
         evidence=found.evidence,
-        then=_then(playbook, code),
+        then=_then(site, playbook, code),
     )
     return code
 
@@ -171,11 +172,12 @@ def toolbox(site: Site, world: LiveWorld, bus: Bus, cancel: threading.Event) -> 
     )
 
 
-def _then(playbook: str, code: int) -> list[str]:
+def _then(site: Site, playbook: str, code: int) -> list[str]:
     """What to type next."""
     if code == 0:
         return []
-    again = f"orch {playbook}" if playbook in ("up", "down") else f"orch run {playbook}"
+    verb = [playbook] if playbook in ("up", "down") else ["run", playbook]
+    again = shlex.join(["orch", *verb, *site.words])
     return [again] if code == 130 else ["orch runs show last", again]
 
 

@@ -90,6 +90,13 @@ class Site:
     def held(self) -> dict[str, Held]:
         return self.hosts.held
 
+    @property
+    def words(self) -> list[str]:
+        """The files, overrides and hosts as they are typed again."""
+        file = [] if self.path == Path("cluster.yaml") else [str(self.path)]
+        sets = [word for one in self._overrides for word in ("--set", one)]
+        return [*file, *sets, *(() if self._hosts is None else ("--hosts", self._hosts))]
+
     def also(self, *overrides: str) -> Site:
         """The same files with more overrides, which win over those that are there."""
         return Site(

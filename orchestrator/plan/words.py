@@ -13,9 +13,7 @@ from orchestrator.spec.playbook import PlaybookFile, StageEntry
 Wrong = tuple[tuple[str | int, ...], str, str]  # where, what is wrong, what to write
 
 
-def wrong_words(
-    book: PlaybookFile, cluster: Cluster, policies: Collection[str]
-) -> Iterator[Wrong]:
+def wrong_words(book: PlaybookFile, cluster: Cluster, policies: Collection[str]) -> Iterator[Wrong]:
     """Every word of a playbook that nobody knows."""
     for index, entry in enumerate(book.stages):
         for path, what, word, known in _words(entry, cluster, policies):

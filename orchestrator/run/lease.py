@@ -65,6 +65,8 @@ class Lease:
         return Script({"lease": Command(show(), timeout=10)})
 
     def parse(self, results: Mapping[str, Result]) -> LeaseState | None:
+        if "lease" not in results:
+            raise Unknown("the lease: no answer")
         return parse_lease(results["lease"])
 
 
