@@ -13,15 +13,9 @@ from hypothesis import strategies as st
 
 from orchestrator.contracts import Change
 from orchestrator.errors import Unknown
+from orchestrator.facts.job import Job, JobState
 from orchestrator.script import Result, argv, sh
-from orchestrator.steps.job import (
-    Job,
-    JobState,
-    end_job,
-    job_name,
-    job_script,
-    watched,
-)
+from orchestrator.steps.job import end_job, job_name, job_script, watched
 from tests.local_shell import SHELLS, run_script
 
 
