@@ -22,6 +22,12 @@ from orchestrator.facts.probe import (
 from orchestrator.question import question
 from orchestrator.script import Raw, Result, Script, Sh, sh
 
+ROOTS_JOBS = "/var/lib/orch-jobs"
+# Sets `j` to the folder of the account's own jobs. Home folders may be shared by hosts: theirs has the host's name.
+OWN_JOBS = sh(
+    """read -r host </proc/sys/kernel/hostname
+j=${HOME:?}/.local/state/orch/jobs/$host"""
+)
 TAIL = 4_000  # bytes of log that come back
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,120}")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f]")
@@ -64,14 +70,10 @@ def checked_name(name: str) -> str:
 
 
 def job_folder(name: str, sudo: bool) -> Sh:
-    """Shell that sets `d` to the job's folder. Home folders may be shared by hosts: theirs has the host's name."""
+    """Shell that sets `d` to the job's folder."""
     if sudo:
-        return sh("d=/var/lib/orch-jobs/{}", checked_name(name))
-    return sh(
-        """read -r host </proc/sys/kernel/hostname
-d=${HOME:?}/.local/state/orch/jobs/$host/{}""",
-        checked_name(name),
-    )
+        return sh("d={}/{}", ROOTS_JOBS, checked_name(name))
+    return sh("{}\nd=$j/{}", Raw(OWN_JOBS), checked_name(name))
 
 
 # Sets `state`. The lock is tested first: the result is written before it is let go.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.errors import Unknown
+from orchestrator.facts.probe import answered
 from orchestrator.framing import PLACE
 from orchestrator.question import question
 from orchestrator.script import Command, Raw, Result, Script, Sh, sh
@@ -34,6 +35,11 @@ class LeaseState:
     now: int
     directory: str
 
+    @property
+    def expired(self) -> bool:
+        """Whoever took it does not renew it: that run is over, or cut off."""
+        return self.until < self.now
+
     def __str__(self) -> str:
         times = f"since {_clock(self.since, self.now)}, until {_clock(self.until, self.now)}"
         return f"{self.owner} (run {self.run}) {times}"
@@ -47,7 +53,7 @@ class Lease:
         return Script({"lease": Command(show(), timeout=10)})
 
     def parse(self, results: Mapping[str, Result]) -> LeaseState | None:
-        return parse_lease(results["lease"])
+        return parse_lease(answered(results, "lease", "the lease"))
 
 
 def show() -> Sh:
