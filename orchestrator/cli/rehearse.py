@@ -119,7 +119,7 @@ def _show_files(site: Site, made: Rehearsal) -> None:
 
 
 def _tell(site: Site, lacks: list[str], code: int, *, dry_run: bool = False) -> None:
-    """What it could not show: nobody shall take a rehearsal for more than it is."""
+    """What it could not show, and how it ended."""
     if site.json:
         shown = {
             "version": 1,
@@ -130,7 +130,13 @@ def _tell(site: Site, lacks: list[str], code: int, *, dry_run: bool = False) -> 
         }
         click.echo(json.dumps(shown))
         return
-    for sentence in lacks:
-        click.echo(f"not rehearsed: {sentence}")
+    from orchestrator.cli.lab import tell_not_rehearsed
+
+    tell_not_rehearsed(lacks)
     if not dry_run:
-        click.echo("the rehearsal went well" if code == 0 else "the rehearsal failed")
+        well = (
+            ("✔ the rehearsal went well", "green")
+            if code == 0
+            else ("✘ the rehearsal failed", "red")
+        )
+        click.secho(f"\n{well[0]}", fg=well[1])
