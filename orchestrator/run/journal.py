@@ -95,9 +95,10 @@ def fold_readable(events: Iterable[Event | None]) -> tuple[Record, int]:
     """What events tell, and how many were cut or hold something else than orch writes there."""
     record, damaged = Record(), 0
     for event in events:
+        if event is None:
+            damaged += 1
+            continue
         try:
-            if event is None:
-                raise ValueError
             record.add(event)
         except (ValueError, KeyError, TypeError, AttributeError):
             damaged += 1
