@@ -142,7 +142,7 @@ def test_a_playbook_is_told_all_its_unknown_words(site: Site) -> None:
         "(did you mean 'unified-memory'?)",
         "playbooks/mine.yaml:6:52: error: stages.2.retry: there is no retry policy 'conect' "
         "(did you mean 'connect'?)",
-        "playbooks/mine.yaml:6:34: error: stages.2.on.1: there is no host or group 'spark-9' "
+        "playbooks/mine.yaml:6:35: error: stages.2.on.1: there is no host or group 'spark-9' "
         "(did you mean 'spark-3'?)",
     ]
 
