@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator.network.topology import Member, plan_fabric
+from orchestrator.network.fabric import Member
+from orchestrator.network.topology import plan_fabric
 from orchestrator.spec.resolve import load_cluster
 
 ROOT = Path(__file__).parents[1]

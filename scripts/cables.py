@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from orchestrator.network.topology import Fabric, Segment, plan_fabric
+from orchestrator.network.fabric import Fabric, Segment
+from orchestrator.network.topology import plan_fabric
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load_inventory
 

@@ -136,10 +136,3 @@ def errors_of(counters: RdmaCounters) -> Mapping[str, int]:
     """The error counters that are not zero."""
     both = {**counters.counters, **counters.hw_counters}
     return {name: value for name, value in sorted(both.items()) if name in ERRORS and value}
-
-
-def new_errors(before: RdmaCounters, after: RdmaCounters) -> Mapping[str, int]:
-    """By how much error counters went up between two reads."""
-    old, new = errors_of(before), errors_of(after)
-    gone_up = {name: value - old.get(name, 0) for name, value in new.items()}
-    return {name: value for name, value in gone_up.items() if value > 0}

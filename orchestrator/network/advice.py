@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
 from orchestrator.network.cabling import Cable
-from orchestrator.network.topology import Fabric
+from orchestrator.network.fabric import Fabric
 from orchestrator.spec.models import Cluster, Deployment, Finding, Kind
 
 WIDE = 4  # from so many hosts on, not all of a ring are neighbours

@@ -19,7 +19,8 @@ from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.network.advice import WIDE
 from orchestrator.network.cabling import natural
-from orchestrator.network.topology import Fabric, Member, Segment, plan_fabric
+from orchestrator.network.fabric import Fabric, Member, Segment
+from orchestrator.network.topology import plan_fabric
 from orchestrator.spec.derived import once_each
 from orchestrator.spec.models import Cluster, Deployment, Scalar, Sourced
 

@@ -12,7 +12,7 @@ import jinja2
 import yaml
 
 from orchestrator.data import read_template
-from orchestrator.network.topology import Fabric
+from orchestrator.network.fabric import Fabric
 from orchestrator.spec.models import Cluster
 
 NAME = "40-orch.yaml"

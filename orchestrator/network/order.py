@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.network.topology import Fabric
+from orchestrator.network.fabric import Fabric
 from orchestrator.spec.models import Cluster
 
 

@@ -11,6 +11,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from orchestrator.errors import Refused
 from orchestrator.facts.answers import Netdev, NetplanFile, Network, Profile
 from orchestrator.network.claims import Claims, conflicts, netplan_documents
+from orchestrator.network.fabric import Fabric
 from orchestrator.network.netplan import (
     FOLDER,
     MODE,
@@ -22,7 +23,6 @@ from orchestrator.network.netplan import (
 )
 from orchestrator.network.profiles import FOLDER as PROFILES
 from orchestrator.network.profiles import ProfileClaims, profile_claims
-from orchestrator.network.topology import Fabric
 from orchestrator.spec.models import Cluster
 
 UPLINK = "the management interface is never changed: use another port for the link"

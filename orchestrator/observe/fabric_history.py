@@ -138,15 +138,6 @@ class FabricHistory:
         """Since when a link is slower than it was, and what was changed then."""
         return slower(self.trend(link))
 
-    def prune(self, keep: int) -> int:
-        """Forget all but the newest runs; how many are gone."""
-        with self._changing() as file:
-            return file.execute(
-                "DELETE FROM runs WHERE run NOT IN"
-                " (SELECT run FROM runs ORDER BY at DESC, run DESC LIMIT ?)",
-                (keep,),
-            ).rowcount
-
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
         """All of it or nothing; others wait."""

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from ipaddress import IPv4Interface
 
 from orchestrator.contracts import World
-from orchestrator.facts.answers import Netdev, Network, PcieLink, RdmaDevice
-from orchestrator.facts.assumed import ROCE_HEADERS, ROCE_MTUS
+from orchestrator.facts.answers import Netdev, Network, PcieLink
 from orchestrator.facts.identity import Identify
 from orchestrator.facts.ip_settings import ReadIpSettings, in_force
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.pcie import ReadPcie
-from orchestrator.facts.rdma import ReadRdma
-from orchestrator.facts.rdma_counters import ReadRdmaCounters, errors_of
-from orchestrator.network.topology import Member, Segment
+from orchestrator.facts.ping import Ping
+from orchestrator.network.fabric import Member, Segment
 from orchestrator.rdma.gid import gid_index
-from orchestrator.rdma.preflight import Answered, Found, HalfReport, ping_of
+from orchestrator.rdma.reports import Answered, Found, HalfReport
+from orchestrator.rdma.roce import device_of, look_at_device
 from orchestrator.spec.models import Cluster, PortSpec
 
 
@@ -26,7 +25,7 @@ def look(
     """The report of one end: where there is no netdev, nothing else is looked at."""
     network = facts.get(ReadNetwork())
     netdev = network.netdevs.get(member.netdev) if network is not None else None
-    device = _device(facts, member.netdev)
+    device = device_of(facts, member.netdev)
     address = _address(member, netdev)
     index = gid_index(device, address) if device is not None and address is not None else None
     findings = [_present(member, facts, network)]
@@ -38,7 +37,7 @@ def look(
         findings.append(_mtu(segment, member, netdev, world))
         findings.append(_addressed(member, netdev))
         findings.append(_subnet(member, network, address, facts))
-        findings += _rdma(segment, member, netdev, device, address, index, facts, world)
+        findings += look_at_device(segment, member, netdev, device, address, index, facts, world)
         findings.append(_ping(segment, member, facts))
     return HalfReport(
         link=segment.link,
@@ -51,12 +50,6 @@ def look(
         gid_index=index,
         findings=tuple(findings),
     )
-
-
-def _device(facts: Answered, netdev: str) -> RdmaDevice | None:
-    rdma = facts.get(ReadRdma())
-    devices = rdma.devices if rdma is not None else ()
-    return next((one for one in devices if one.netdev == netdev), None)
 
 
 def _v4(netdev: Netdev) -> list[IPv4Interface]:
@@ -239,140 +232,11 @@ def _subnet(member: Member, network: Network, address: str | None, facts: Answer
     )
 
 
-def _rdma(
-    segment: Segment,
-    member: Member,
-    netdev: Netdev,
-    device: RdmaDevice | None,
-    address: str | None,
-    index: int | None,
-    facts: Answered,
-    world: World,
-) -> Iterator[Found]:
-    if facts.get(ReadRdma()) is None:
-        yield Found("device", "unknown", f"not read: {facts.why(ReadRdma())}")
-        return
-    if device is None:
-        yield _no_device(member)
-        return
-    yield _device_state(device)
-    yield _roce_mtu(netdev, device)
-    yield _gid(device, address, index)
-    yield _firmware(segment, member, device, world)
-    yield _counted(device, facts)
-
-
-def _no_device(member: Member) -> Found:
-    if member.rdma is None:
-        return Found(
-            "device", "warn", "no RDMA device", "the kind has none here", "TCP is measured instead"
-        )
-    return Found(
-        "device",
-        "bad",
-        f"no RDMA device for {member.netdev} ({member.rdma} is expected)",
-        "its driver is not loaded",
-        f"on {member.host}: modprobe mlx5_ib; `rdma link show` lists the devices",
-    )
-
-
-def _device_state(device: RdmaDevice) -> Found:
-    if device.link_layer != "Ethernet":
-        return Found(
-            "device",
-            "bad",
-            f"{device.name} speaks {device.link_layer or 'nothing'}, not Ethernet",
-            "the port is set to InfiniBand",
-            "mlxconfig set LINK_TYPE_P1=2 (P2 likewise), then a reboot",
-        )
-    if device.state != "ACTIVE":
-        return Found(
-            "device",
-            "bad",
-            f"{device.name} is {device.state or 'in no state'}",
-            "its interface is down or has no carrier",
-            f"ip link set {device.netdev} up; is the cable in at both ends?",
-        )
-    return Found("device", "ok", f"{device.name} ACTIVE")
-
-
-def _roce_mtu(netdev: Netdev, device: RdmaDevice) -> Found:
-    fits = next((one for one in ROCE_MTUS if one + ROCE_HEADERS <= netdev.mtu), None)
-    active = device.active_mtu
-    if active is None:
-        return Found(
-            "roce-mtu",
-            "unknown",
-            "RoCE's MTU can't be read",
-            "ibv_devinfo is not on the host, and sysfs does not have it",
-            "apt install ibverbs-utils",
-        )
-    if fits is not None and active < fits:
-        return Found(
-            "roce-mtu",
-            "bad",
-            f"RoCE uses {active} where MTU {netdev.mtu} gives {fits}",
-            "the device took its MTU before the interface got its own",
-            f"ip link set {netdev.name} down, then up",
-        )
-    if active < ROCE_MTUS[0]:
-        return Found(
-            "roce-mtu",
-            "warn",
-            f"RoCE uses {active}",
-            f"MTU {netdev.mtu} has no room for {ROCE_MTUS[0]}: a few per cent are lost",
-            "`mtu: 9000` under `network:` (4200 is enough)",
-        )
-    return Found("roce-mtu", "ok", f"RoCE uses {active}")
-
-
-def _gid(device: RdmaDevice, address: str | None, index: int | None) -> Found:
-    if address is None:
-        return Found("gid", "unknown", "no address to look a GID up for")
-    if index is not None:
-        return Found("gid", "ok", f"index {index} is RoCE v2 of {address}")
-    told = ", ".join(f"{place} {gid} {kind}" for place, gid, kind in device.gids) or "none"
-    return Found(
-        "gid",
-        "bad",
-        f"no RoCE v2 GID of {address} on {device.name}",
-        f"its GIDs: {told}",
-        f"the address must be on {device.netdev}; down and up again makes the table anew",
-    )
-
-
-def _firmware(segment: Segment, member: Member, device: RdmaDevice, world: World) -> Found:
-    """Two of one kind with unlike firmware: not wrong, and the first thing to look at when one is slow."""
-    others = {
-        one.host: other.firmware
-        for one in segment.members
-        if one.host != member.host
-        and one.rdma == member.rdma
-        and (other := _device(Answered(world[one.host]), one.netdev)) is not None
-    }
-    unlike = sorted(host for host, other in others.items() if other != device.firmware)
-    said = device.firmware or "none (software)"
-    if not unlike:
-        return Found("firmware", "ok", said)
-    return Found(
-        "firmware",
-        "warn",
-        f"firmware {said} here, {others[unlike[0]] or 'none'} at {unlike[0]}",
-        "one of them was updated alone",
-        "fwupdmgr update on both, then shut down and unplug",
-    )
-
-
-def _counted(device: RdmaDevice, facts: Answered) -> Found:
-    """What went wrong since the boot is no fault by itself; a measurement looks whether it goes up."""
-    ports = facts.get(ReadRdmaCounters())
-    counters = ports.get((device.name, device.port)) if ports is not None else None
-    if counters is None or not (counters.counters or counters.hw_counters):
-        why = facts.why(ReadRdmaCounters()) or "the device has none"
-        return Found("counters", "unknown", f"not read: {why}")
-    errors = errors_of(counters)
-    told = ", ".join(f"{name} {count}" for name, count in errors.items())
-    return Found("counters", "ok", f"since the boot: {told}" if told else "no errors counted")
+def ping_of(segment: Segment, member: Member) -> Ping | None:
+    """The full-sized ping to the other members; None where their addresses are not known."""
+    others = (one.interface for one in segment.members if one.host != member.host)
+    addresses = tuple(str(interface.ip) for interface in others if interface is not None)
+    return Ping(member.netdev, segment.mtu, addresses) if addresses else None
 
 
 def _ping(segment: Segment, member: Member, facts: Answered) -> Found:

@@ -18,7 +18,7 @@ from orchestrator.facts.identity import Identify
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.packages import ReadPackages
 from orchestrator.facts.rdma import ReadRdma
-from orchestrator.network.topology import Fabric, Member, Segment
+from orchestrator.network.fabric import Fabric, Member, Segment
 from orchestrator.rdma.answers import Effort, End, Lane, Load, Metric, Test, Way
 
 PORT = 18515  # perftest's own; the second half gets the next one

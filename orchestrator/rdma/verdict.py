@@ -14,7 +14,7 @@ from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.pcie import ReadPcie
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.facts.rdma_counters import ERRORS
-from orchestrator.network.topology import Fabric, Member
+from orchestrator.network.fabric import Fabric, Member
 from orchestrator.rdma import iperf, perftest
 from orchestrator.rdma.answers import (
     End,

@@ -13,9 +13,11 @@ from orchestrator.facts.fabric_left import Left
 from orchestrator.facts.firewall import ReadFirewall
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.ping import Ping
-from orchestrator.network.topology import Fabric, plan_fabric
+from orchestrator.network.fabric import Fabric
+from orchestrator.network.topology import plan_fabric
 from orchestrator.rdma.answers import FabricVerdict, LinkVerdict, Reason
-from orchestrator.rdma.preflight import HalfReport, preflight, preflight_reads
+from orchestrator.rdma.preflight import preflight, preflight_reads
+from orchestrator.rdma.reports import HalfReport
 from orchestrator.rdma.trials import Pair, Rail, Trial, fingerprint, trials
 from orchestrator.rdma.verdict import Seen, fabric_verdict, link_verdict
 from orchestrator.run.world import LiveWorld, Reads

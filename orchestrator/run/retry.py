@@ -75,13 +75,3 @@ def retrying(
         before_sleep=before,
         reraise=True,
     )
-
-
-def call(
-    policy: str,
-    cancel: threading.Event,
-    function: Callable[[], T],
-    tell: Told | None = None,
-) -> T:
-    """`function()` under a named policy; the last error is raised as it is."""
-    return retrying(policy, cancel, tell)(function)

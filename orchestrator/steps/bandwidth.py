@@ -13,7 +13,8 @@ from typing import Any
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.fabric_left import Left
-from orchestrator.network.topology import Fabric, plan_fabric
+from orchestrator.network.fabric import Fabric
+from orchestrator.network.topology import plan_fabric
 from orchestrator.rdma.answers import LinkVerdict, State
 from orchestrator.rdma.trials import QUICK, Pair, Trial, pairs, trials
 from orchestrator.rdma.verdict import link_verdict

@@ -17,7 +17,8 @@ from orchestrator.facts.answers import Netdev
 from orchestrator.facts.identity import Identify
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.ping import Ping
-from orchestrator.network.topology import Member, Segment, plan_fabric, spanning
+from orchestrator.network.fabric import Member, Segment
+from orchestrator.network.topology import plan_fabric, spanning
 from orchestrator.spec.models import Cluster
 from orchestrator.steps.link_ends import ends_id, ends_steps, set_mtu
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from orchestrator.contracts import Change, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.network import ReadNetwork
-from orchestrator.network.topology import Member, Segment
+from orchestrator.network.fabric import Member, Segment
 from orchestrator.spec.models import Deployment
 
 TOLD = 4  # hosts by name; of a large switch the others are a number

@@ -10,7 +10,8 @@ from orchestrator.contracts import Change, Query, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.packages import ReadPackages
 from orchestrator.facts.rdma import ReadRdma
-from orchestrator.network.topology import Fabric, plan_fabric
+from orchestrator.network.fabric import Fabric
+from orchestrator.network.topology import plan_fabric
 from orchestrator.rdma.answers import Effort, Way
 from orchestrator.rdma.rounds import Pair as Couple
 from orchestrator.rdma.rounds import rounds

@@ -19,10 +19,11 @@ from orchestrator.facts.netplan import ReadNetplan
 from orchestrator.facts.netplan_change import HOME, NetplanChange, ReadNetplanChange
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.profiles import ReadProfiles
+from orchestrator.network.fabric import Fabric
 from orchestrator.network.netplan import Wanted, wanted_of
 from orchestrator.network.order import first_then
 from orchestrator.network.target import Target, expectation, forbidden, live_faults, target_of
-from orchestrator.network.topology import Fabric, plan_fabric, spanning
+from orchestrator.network.topology import plan_fabric, spanning
 from orchestrator.script import Command, Script, argv, sh
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.units import parse_duration

@@ -11,12 +11,13 @@ import pytest
 from orchestrator import facts
 from orchestrator.contracts import Query, Step
 from orchestrator.errors import Refused
+from orchestrator.facts.job import Job, JobState
 from orchestrator.hosts.pool import Pool
 from orchestrator.hosts.reader import Answers, apply_and_read, read
 from orchestrator.script import argv, sh
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load_cluster
-from orchestrator.steps.job import Job, JobState, forget_job, job_name, job_script, stop_job
+from orchestrator.steps.job import end_job, job_name, job_script
 from tests.lab.conftest import SET_UP_SECONDS, Lab
 from tests.unit.steps.clusters import steps
 
@@ -155,18 +156,15 @@ def test_a_job_outlives_the_connection_and_holds_no_lock(
         done = job_until(other, "spark-1", job, ["done", "lost"])
         assert (done.state, done.rc) == ("done", 0)
         assert done.tail == f"up\n{0 if sudo else 1000}\ndown\n"
-        assert other.run("spark-1", forget_job(job.name, sudo=sudo))["job"].rc == 0
-        assert ask(other, "spark-1", job).get(job).state == "absent"
 
 
 def test_a_job_is_stopped_with_its_children(lab: Lab, pool: Pool) -> None:
     job = Job(job_name("lab", "endless"), sudo=True)
     pool.run("spark-1", job_script(job.name, sh("sleep 4321 & sleep 4321"), sudo=True))
     job_until(pool, "spark-1", job, ["running"])
-    pool.run("spark-1", stop_job(job.name, sudo=True))
+    pool.run("spark-1", end_job(job.name, sudo=True, grace=1))
     assert job_until(pool, "spark-1", job, ["done"]).rc not in (0, None)
     assert lab.run("spark-1", ["pgrep", "-f", "sleep 4321"], check=False).returncode == 1
-    pool.run("spark-1", forget_job(job.name, sudo=True))
 
 
 def containers(lab: Lab) -> set[str]:

@@ -147,17 +147,6 @@ def test_people_can_ask_with_sqlite_alone(kept: FabricHistory) -> None:
     assert tests == (9, 98.2)
 
 
-def test_pruned_runs_take_their_links_and_tests_with_them(kept: FabricHistory) -> None:
-    verdict = fabrics.ring()
-    runs = [*fabrics.earlier(verdict, 5), verdict]
-    for one in runs:
-        kept.record(one)
-    assert kept.prune(2) == 4
-    assert kept.runs() == (verdict.run, runs[-2].run)
-    with closing(sqlite3.connect(kept.path)) as file:
-        assert file.execute("SELECT count(DISTINCT run) FROM lanes").fetchone() == (2,)
-
-
 def test_only_its_owner_reads_it(kept: FabricHistory) -> None:
     kept.record(fabrics.ring())
     assert stat.S_IMODE(kept.path.stat().st_mode) == 0o600

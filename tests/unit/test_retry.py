@@ -17,7 +17,7 @@ from orchestrator.errors import (
     OutcomeUnknown,
     Unreachable,
 )
-from orchestrator.run.retry import POLICIES, call, retrying
+from orchestrator.run.retry import POLICIES, retrying
 
 
 class Flaky:
@@ -77,7 +77,7 @@ def test_it_gives_up_after_its_attempts_with_the_error_itself(policy: str) -> No
 def test_what_a_repeat_cannot_help_or_may_harm_is_never_repeated(error: Exception) -> None:
     flaky = Flaky(error)
     with pytest.raises(type(error)):
-        call("connect", threading.Event(), flaky)
+        retrying("connect", threading.Event())(flaky)
     assert flaky.calls == 1
 
 
@@ -86,7 +86,7 @@ def test_cancelled_means_no_further_attempt_and_no_wait() -> None:
     cancel.set()
     flaky = Flaky(Unreachable("a"), Unreachable("b"))
     with pytest.raises(Interrupted):
-        call("pull", cancel, flaky)
+        retrying("pull", cancel)(flaky)
     assert flaky.calls == 1
 
 
@@ -98,5 +98,5 @@ def test_an_unknown_policy_is_a_bug_that_shows() -> None:
 def test_none_is_one_attempt() -> None:
     flaky = Flaky(Unreachable("a"))
     with pytest.raises(OrchError):
-        call("none", threading.Event(), flaky)
+        retrying("none", threading.Event())(flaky)
     assert flaky.calls == 1

@@ -34,7 +34,8 @@ from orchestrator.lab.up import Wish, bring_up
 from orchestrator.lab.vm import processes
 from orchestrator.lab.vm.qmp import checked
 from orchestrator.lab.vm.up import VMS
-from orchestrator.network.topology import Member, plan_fabric
+from orchestrator.network.fabric import Member
+from orchestrator.network.topology import plan_fabric
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load_cluster, load_inventory
 from tests.lab.conftest import RAILS, SET_UP_SECONDS, Vms, running_vms

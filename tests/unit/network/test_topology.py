@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from orchestrator.errors import FilesWrong
 from orchestrator.network.allocate import _digest
 from orchestrator.network.cabling import natural
-from orchestrator.network.topology import Fabric, plan_fabric, survey_fabric
+from orchestrator.network.fabric import Fabric
+from orchestrator.network.topology import plan_fabric, survey_fabric
 from orchestrator.spec.models import Host, Link
 from tests.unit.network.clusters import PLAIN, cable, cluster, host, names, ring, switch
 

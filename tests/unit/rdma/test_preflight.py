@@ -19,14 +19,9 @@ from orchestrator.facts.rdma import ReadRdma
 from orchestrator.facts.rdma_counters import ReadRdmaCounters
 from orchestrator.network.topology import plan_fabric
 from orchestrator.rdma.gid import gid_index
-from orchestrator.rdma.preflight import (
-    Found,
-    HalfReport,
-    by_link,
-    ping_of,
-    preflight,
-    preflight_reads,
-)
+from orchestrator.rdma.half import ping_of
+from orchestrator.rdma.preflight import preflight, preflight_reads
+from orchestrator.rdma.reports import Found, HalfReport
 from tests.unit.network.clusters import SPARK, cable, cluster, host, names
 from tests.unit.network.worlds import NETDEVS, RDMA, Answers, identity, network, with_addresses
 
@@ -129,7 +124,7 @@ def test_a_healthy_pair_is_ok_on_all_four_ends() -> None:
         3,
     )
     assert "PCIe 32 GT/s x4 (126 Gb/s), the card can x16 at 32" in finding(first, "pcie").said
-    assert set(by_link(tuple(found.values()))) == {"spark-1.p1~spark-2.p1"}
+    assert first.link == "spark-1.p1~spark-2.p1"
 
 
 def test_all_that_it_needs_is_asked_in_its_reads() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from orchestrator.contracts import Query, World
 from orchestrator.facts.answers import Network, Packages
 from orchestrator.facts.network import ReadNetwork
-from orchestrator.network.topology import Fabric, plan_fabric
+from orchestrator.network.fabric import Fabric
+from orchestrator.network.topology import plan_fabric
 from orchestrator.rdma.answers import Effort
 from orchestrator.rdma.trials import (
     FULL,

@@ -13,16 +13,10 @@ from hypothesis import strategies as st
 
 from orchestrator.contracts import Change
 from orchestrator.errors import Unknown
+from orchestrator.facts.job import Job, JobState
+from orchestrator.facts.jobs import ReadJobs
 from orchestrator.script import Result, argv, sh
-from orchestrator.steps.job import (
-    Job,
-    JobState,
-    forget_job,
-    job_name,
-    job_script,
-    stop_job,
-    watched,
-)
+from orchestrator.steps.job import end_job, job_name, job_script, watched
 from tests.local_shell import SHELLS, run_script
 
 
@@ -56,8 +50,6 @@ def test_a_job_runs_and_its_result_is_kept(home: Path, shell: str) -> None:
     assert state.failed
     assert state.started_s is not None and state.ended_s is not None
     assert state_of(job, shell) == state
-    assert run_script(forget_job(job.name), shell)["job"].rc == 0
-    assert state_of(job, shell).state == "absent"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -69,14 +61,17 @@ def test_a_second_start_leaves_the_one_under_way_alone(home: Path, shell: str) -
     run_script(job_script(job.name, program), shell)
     state = until(job, lambda now: now.log_bytes > 0)
     assert (state.state, state.pulse) == ("running", "7")
+    (found,) = ReadJobs().parse(run_script(ReadJobs().ask(), shell))
+    assert (found.name, found.last_line) == (job.name, "one")
+    os.kill(found.pid, 0)  # there is such a process
     again = run_script(job_script(job.name, argv("echo", "three")), shell)["job"]
     assert (again.rc, again.text) == (0, "under way\n")
-    assert run_script(forget_job(job.name), shell)["job"].rc == 1
     change = watched(Change("pull x"), state)
     assert change.under_way and change.progress == "4 7 one"
     gate.write_text("go")
     state = until(job, lambda now: now.state != "running")
     assert (state.rc, state.tail) == (0, "one\ntwo\n")
+    assert ReadJobs().parse(run_script(ReadJobs().ask(), shell)) == ()
     assert not list(home.rglob("run")), "the program, which may hold secrets, goes with its end"
 
 
@@ -86,7 +81,7 @@ def test_a_stopped_job_and_its_children_end(home: Path) -> None:
     job = Job(job_name("endless"))
     run_script(job_script(job.name, sh("echo up; cat {}", str(gate))))
     until(job, lambda now: now.log_bytes > 0)
-    assert run_script(stop_job(job.name))["job"].rc == 0
+    assert run_script(end_job(job.name, grace=1))["job"].rc == 0
     state = until(job, lambda now: now.state != "running")
     assert state.state == "done" and state.rc not in (0, None)
 
