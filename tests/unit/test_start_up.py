@@ -67,5 +67,5 @@ def test_a_run_with_nothing_to_do_loads_nothing_that_does_something() -> None:
         argv, capture_output=True, text=True, cwd=ROOT, check=True
     ).stdout.split()
     assert set(found).isdisjoint(("jinja2", "rich", "tenacity", "orchestrator.ranks.build"))
-    assert set(found).isdisjoint(("orchestrator.run.converge", "orchestrator.run.executor"))
+    assert set(found).isdisjoint(("orchestrator.run.converge", "orchestrator.facts"))
     assert "orchestrator.run.survey" in found
