@@ -24,7 +24,8 @@ class ShellCheck:
     timeout: float
 
     def ask(self) -> Script:
-        command = Command(user_shell(self.text), sudo=self.sudo, timeout=self.timeout)
+        text = user_shell(self.text)
+        command = Command(text, sudo=self.sudo, timeout=self.timeout, begun_once=True)
         return Script({"check": command})
 
     def parse(self, results: Mapping[str, Result]) -> bool:
