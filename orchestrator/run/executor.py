@@ -169,12 +169,26 @@ class Executor:
             self._world.read(step.reads)
         if step.role == "wait":
             return self._wait(step, self._try_check(step), "unchanged")
-        change = step.check(self._world)
+        change = self._settled(step) if stale else step.check(self._world)
         if change is None:
             return "unchanged"
         if step.role == "gate" and type(step).apply is Step.apply:
             raise Refused(change.summary, step=step.id, hint=change.hint)
         return self._change(step, change)
+
+    def _settled(self, step: Step) -> Change | None:
+        """Check, where a gate behind a change may pass a moment later."""
+        start = self._clock.now()
+        while True:
+            try:
+                return step.check(self._world)
+            except Refused as refusal:
+                if self._clock.now() - start >= step.patience.settle:
+                    raise
+                self._bus.progress(step, Change(f"not yet: {refusal.message}"))
+            if self._clock.pause(self._cancel, step.patience.poll):
+                raise Interrupted("interrupted while waiting", step=step.id)
+            self._world.read(step.reads)
 
     def _demanded(self, step: Step, stale: bool) -> bool:
         """Is there a step below, not on demand itself, that will change something?"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -147,6 +148,21 @@ def test_a_lost_lease_is_reported_and_fences(operator: Operator, tmp_path: Path)
     assert effects(tmp_path, "h1") == 0
     history = (tmp_path / "h1/orch/history").read_text()
     assert "broken by ann@desk\ttom@laptop\trun-1\ttom is on holiday\n" in history
+
+
+def test_a_host_that_was_rebooted_is_ours_again(operator: Operator, tmp_path: Path) -> None:
+    """Its /run is empty then. What else the run does, on other hosts too, goes on."""
+    lost: list[str] = []
+    hosts, tom = operator(TOM, on_lost=lambda host, error: lost.append(host))
+    tom.acquire(["h1"])
+    shutil.rmtree(tmp_path / "h1/orch")
+    with pytest.raises(Fenced, match="rebooted"):
+        hosts.run("h1", CHANGE)
+    tom.renew()
+    assert lost == []
+    assert hosts.run("h1", CHANGE)["one"].rc == 0
+    with pytest.raises(Locked, match="tom@laptop"):
+        operator(ANN)[1].acquire(["h1"])
 
 
 def test_a_break_does_not_wait_for_a_ghost_but_a_taker_does(
