@@ -107,7 +107,9 @@ def test_a_snapshot_that_lacks_something_is_refused(site: Site) -> None:
 
 def test_addresses_that_could_not_be_noted_are_no_snapshot(site: Site) -> None:
     once = f'[ -e "{site.root}/asked" ] || {{ : >"{site.root}/asked"; exit 0; }}'
-    tells = f"case $* in *save*) echo saved ;; *addr*) {once}; echo 1: lo inet 127.0.0.1/8 lo ;; esac"
+    tells = (
+        f"case $* in *save*) echo saved ;; *addr*) {once}; echo 1: lo inet 127.0.0.1/8 lo ;; esac"
+    )
     site.fake("ip", tells)
     done = site.run("prepare", "tx")
     assert (done.returncode, "the snapshot failed" in done.stderr) == (1, True)
@@ -130,7 +132,9 @@ def test_without_its_marks_nothing_is_armed(site: Site, name: str) -> None:
 
 def test_what_could_not_be_undone_is_not_begun(site: Site) -> None:
     site.armed()
-    (site.change / "applying.part").mkdir()  # as a full disk: the note that a change began can't be written
+    (
+        site.change / "applying.part"
+    ).mkdir()  # as a full disk: the note that a change began can't be written
     assert site.run("apply", "tx").returncode == 1
     assert (site.text, site.network.read_text()) == (OLD, OLD)
 
@@ -139,7 +143,9 @@ def test_files_that_cannot_be_written_are_undone_at_once(site: Site) -> None:
     """The interfaces are as they shall be already, so they alone would not tell."""
     site.armed()
     (site.change / "new/50-more.yaml").write_text(NEW)
-    site.fake("sync", f'case $* in *.50-more.yaml.orch) exit 1 ;; esac; exec {shutil.which("sync")} "$@"')
+    site.fake(
+        "sync", f'case $* in *.50-more.yaml.orch) exit 1 ;; esac; exec {shutil.which("sync")} "$@"'
+    )
     site.run("apply", "tx")
     assert (site.change / "result").read_text() == "its files can't be written\n"
     assert site.text == OLD

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from orchestrator.framing import Become, Held
 from orchestrator.hosts.reader import apply_and_read, read
 from orchestrator.run.lease import Holder, Lease, LeaseState, break_lease, myself
 from orchestrator.run.leases import Leases
-from orchestrator.script import Command, Script, Sh
+from orchestrator.script import Command, Result, Script, Sh
 from tests.scripted.faults import Fault, FaultyHosts
 from tests.scripted.hosts import ScriptedHosts, ShellHost
 
@@ -326,10 +326,22 @@ def test_a_folder_that_is_not_ours_is_told_with_what_to_type(
     assert "ls -ld" in (failed.value.hint or "")
 
 
-def test_the_thread_renews_until_release(operator: Operator, tmp_path: Path) -> None:
+def test_the_thread_renews_until_release(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock(tmp_path_ready(operator, tmp_path), 1_000)
     hosts, tom = operator(TOM, every=0.01)
     tom.acquire(["h1"])
+    run, defects = hosts.run, iter([RuntimeError("a defect of a library")])
+
+    def once(host: str, script: Script) -> Mapping[str, Result]:
+        """A defect must not end the renewing, as it would the thread."""
+        if threading.current_thread().name == "leases":
+            for defect in defects:
+                raise defect
+        return run(host, script)
+
+    monkeypatch.setattr(hosts, "run", once)
     before = hosts.round_trips["h1"]
     clock(tmp_path, 1_100)
     tom.start()

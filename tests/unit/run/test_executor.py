@@ -209,13 +209,21 @@ class Memory(Step):
         raise Refused("85 GiB needed, 60 are available")
 
 
-@pytest.mark.parametrize(("behind", "polls", "passes"), [(1, 30, True), (1, 99, False), (0, 2, False)])
+@pytest.mark.parametrize(
+    ("behind", "polls", "passes"), [(1, 30, True), (1, 99, False), (0, 2, False)]
+)
 def test_a_gate_behind_a_change_gets_a_moment(behind: int, polls: int, passes: bool) -> None:
     """What was stopped gives its memory back late; where nothing was, the refusal is at once."""
     hosts = ToyHosts({"a": {}})
     needs = frozenset({"a/stop"} if behind else ())
     gate = Memory(
-        id="memory", role="gate", host="a", needs=needs, polls=polls, seen=[], patience=Patience(settle=60)
+        id="memory",
+        role="gate",
+        host="a",
+        needs=needs,
+        polls=polls,
+        seen=[],
+        patience=Patience(settle=60),
     )
     steps = ordered([set_step("a", "stop"), gate])
     outcome = Executor(steps, hosts.world(), hosts.apply, hosts.bus(), clock=FakeClock()).run()
