@@ -19,7 +19,7 @@ _HEADS = (
     # W1121 12:12:35.494000 260 torch/_library/triton.py:53] text · [W1121 12:16:46.118252692 socket.cpp:207] text
     rf"\[?(?P<level>[IWEF])\d{{4}} {_CLOCK}(?:\s+\d+)? {_PLACE}\s+",
 )
-_PATTERNS = tuple(re.compile(rf"\A{_PROCESS}{head}") for head in _HEADS)
+_PATTERNS = tuple(re.compile(rf"\A{_PROCESS}(?:\(\w+\) )?{head}") for head in _HEADS)
 _PROCESSES = re.compile(rf"\A{_PROCESS}")
 _SHOWN = {"W": "warning: ", "E": "error: ", "C": "error: ", "F": "error: "}  # by first letter
 

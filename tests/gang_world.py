@@ -16,6 +16,7 @@ from orchestrator.facts.assumed import assumed_world
 from orchestrator.facts.completion import Completion
 from orchestrator.facts.embedding import Embedding
 from orchestrator.facts.help import ReadHelp
+from orchestrator.facts.job import Job, JobState
 from orchestrator.facts.programs import ReadPrograms
 from orchestrator.facts.rank_log import RankLog, ReadRankLog
 from orchestrator.facts.rank_mark import ReadRankMark
@@ -26,7 +27,6 @@ from orchestrator.spec.models import Cluster
 from orchestrator.steps.answer import answer_steps
 from orchestrator.steps.down import down_steps
 from orchestrator.steps.image import image_steps
-from orchestrator.steps.job import Job, JobState
 from orchestrator.steps.join import join_steps
 from orchestrator.steps.memory_gate import memory_gate_steps
 from orchestrator.steps.programs import program_steps

@@ -13,7 +13,7 @@ from orchestrator.cli.options import Site, host_options
 from orchestrator.errors import FilesWrong, OrchError
 
 if TYPE_CHECKING:
-    from orchestrator.run.lease import LeaseState
+    from orchestrator.facts.lease import LeaseState
     from orchestrator.script import Result
 
 KEEP = 4 * 1024 * 1024

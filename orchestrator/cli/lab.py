@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,9 +50,9 @@ def _home() -> Home:
 
 
 def _progress() -> Progress:
-    from orchestrator.lab.progress import Progress
+    from orchestrator.cli.lab_progress import shown_progress  # rich takes a while to load
 
-    return Progress(lambda text: click.echo(text, err=True))
+    return shown_progress()
 
 
 @lab.command()
@@ -154,8 +155,14 @@ def _show(record: Record, wish: Wish, as_json: bool) -> None:
     click.echo(
         f"try: ssh -i {files}/id_ed25519 -o UserKnownHostsFile={files}/known_hosts{port} orch@{first.address}"
     )
-    for sentence in missing:
-        click.echo(f"not rehearsed: {sentence}")
+    tell_not_rehearsed(missing)
+
+
+def tell_not_rehearsed(lacks: Iterable[str]) -> None:
+    """Nobody shall take a rehearsal for more than it is."""
+    click.secho("\nnot rehearsed", bold=True)
+    for sentence in lacks:
+        click.echo(f"  · {sentence}")
 
 
 @lab.command()

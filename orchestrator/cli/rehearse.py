@@ -64,13 +64,13 @@ def _rehearsed(
     site: Site, made: Rehearsal, model: Model, name: str, folder: Path, keep: bool
 ) -> int:
     """Up, up again, down; the lab goes whatever came of it, and the first failure is the answer."""
+    from orchestrator.cli.lab_progress import shown_progress
     from orchestrator.lab.down import take_down
     from orchestrator.lab.home import Home
-    from orchestrator.lab.progress import Progress
     from orchestrator.lab.rehearse_files import write
     from orchestrator.lab.up import Wish, bring_up
 
-    home, progress = Home(), Progress(lambda text: click.echo(text, err=True))
+    home, progress = Home(), shown_progress()
     wish = Wish(name, model.hosts, model.segments, folder, model, made.engines)
     there = bring_up(home, wish, progress).folder
     codes = []
@@ -119,7 +119,7 @@ def _show_files(site: Site, made: Rehearsal) -> None:
 
 
 def _tell(site: Site, lacks: list[str], code: int, *, dry_run: bool = False) -> None:
-    """What it could not show: nobody shall take a rehearsal for more than it is."""
+    """What it could not show, and how it ended."""
     if site.json:
         shown = {
             "version": 1,
@@ -130,7 +130,13 @@ def _tell(site: Site, lacks: list[str], code: int, *, dry_run: bool = False) -> 
         }
         click.echo(json.dumps(shown))
         return
-    for sentence in lacks:
-        click.echo(f"not rehearsed: {sentence}")
+    from orchestrator.cli.lab import tell_not_rehearsed
+
+    tell_not_rehearsed(lacks)
     if not dry_run:
-        click.echo("the rehearsal went well" if code == 0 else "the rehearsal failed")
+        well = (
+            ("✔ the rehearsal went well", "green")
+            if code == 0
+            else ("✘ the rehearsal failed", "red")
+        )
+        click.secho(f"\n{well[0]}", fg=well[1])

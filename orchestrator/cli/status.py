@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
@@ -11,6 +12,7 @@ import click
 
 from orchestrator.cli.options import Site, cluster_options
 from orchestrator.errors import OrchError
+from orchestrator.facts.lease import LeaseState
 from orchestrator.hosts.reader import read
 from orchestrator.observe.status import (
     DeploymentStatus,
@@ -91,9 +93,16 @@ def _replies(site: Site, asked: list[Deployment]) -> dict[str, Reply]:
 
 def _document(found: Status) -> dict[str, object]:
     form = asdict(found)
+    form["leases"] = {host: _lease(one) for host, one in found.leases.items()}
     for deployment in form["deployments"]:
         deployment["ranks"] = [rank.pop("rank") | rank for rank in deployment["ranks"]]
     return {"version": VERSION, "exit_code": found.exit_code, **form}
+
+
+def _lease(one: LeaseState) -> dict[str, object]:
+    """Without the token: it is nobody else's."""
+    told = {name: getattr(one, name) for name in ("owner", "run", "since", "until")}
+    return {**told, "expired": one.expired}
 
 
 def _lines(found: Status) -> Iterator[str]:
@@ -106,12 +115,29 @@ def _lines(found: Status) -> Iterator[str]:
     if found.strangers:
         yield "\n" + click.style("not in the files", bold=True)
         yield from (f"  {one.host}: {one.what}" for one in found.strangers)
+    if found.leases or found.jobs:
+        yield "\n" + click.style("under way", bold=True)
+        yield from (f"  {text}" for text in _under_way(found))
     if found.unreachable:
         yield "\n" + click.style("could not be asked", bold=True, fg="red")
         yield from (f"  {host}: {_without(host, why)}" for host, why in found.unreachable.items())
     if found.unread:
         yield "\n" + click.style("not known", bold=True)
         yield from (f"  {text}" for text in found.unread)
+
+
+def _under_way(found: Status) -> Iterator[str]:
+    """Leases, those of one run in one line, and jobs, with how to end them."""
+    held: dict[str, list[str]] = defaultdict(list)
+    for host, lease in found.leases.items():
+        told = f"left by {lease}, `orch up` goes on" if lease.expired else f"changed by {lease}"
+        held[told].append(host)
+    yield from (f"{', '.join(hosts)}: {told}" for told, hosts in held.items())
+    for host, jobs in found.jobs.items():
+        for job in jobs:
+            said = f": {job.last_line}" if job.last_line else ""
+            end = f"`orch exec --hosts {host} --sudo -- kill {job.pid}` ends it"
+            yield f"{host}: job {job.name} for {span(job.seconds)}{said} ({end})"
 
 
 def _without(host: str, why: str) -> str:

@@ -11,7 +11,9 @@ from orchestrator.contracts import Query, World
 from orchestrator.errors import OrchError
 from orchestrator.facts import Identify, ReadGpus, ReadListening
 from orchestrator.facts.answers import Container, Gpus, Identity, ListeningPort
+from orchestrator.facts.jobs import ReadJobs, RunningJob
 from orchestrator.facts.kept_services import Kept, ReadKept
+from orchestrator.facts.lease import Lease, LeaseState
 from orchestrator.ranks.build import container_name
 from orchestrator.ranks.context import subject
 from orchestrator.runtimes import runtime
@@ -99,6 +101,8 @@ class Status:
     unread: tuple[
         str, ...
     ] = ()  # answers that could not be had, so that nothing passes for checked
+    leases: Mapping[str, LeaseState] = field(default_factory=dict)  # by host
+    jobs: Mapping[str, Sequence[RunningJob]] = field(default_factory=dict)  # by host
 
     @property
     def exit_code(self) -> int:
@@ -134,7 +138,7 @@ def questions(cluster: Cluster, hosts: Iterable[Host]) -> Reads:
     for host in hosts:
         found.add((host.name, runtime(host.runtime).ours(None)))
         found.add((host.name, Identify()))
-        found.add((host.name, ReadKept(cluster.name)))
+        found.update((host.name, one) for one in (ReadKept(cluster.name), Lease(), ReadJobs()))
         if host.name in placed(cluster):
             found.add((host.name, _listening(host)))
             if host.gpu_count != 0 and not host.kind.logical_gpus:
@@ -156,6 +160,8 @@ class Seen:
     listening: Sequence[ListeningPort]
     gpus: Gpus | None
     services: Mapping[str, Kept] = field(default_factory=dict)  # that orch has started
+    lease: LeaseState | None = None
+    jobs: Sequence[RunningJob] = ()
     unreachable: str = ""
     unread: tuple[str, ...] = ()
 
@@ -185,6 +191,8 @@ def seen(host: Host, wanted: Reads, world: World, error: OrchError | None = None
         answers.get(ReadListening, ()),
         answers.get(ReadGpus),
         answers.get(ReadKept, {}),
+        answers.get(Lease),
+        answers.get(ReadJobs, ()),
         unread=tuple(sorted(unread)),
     )
 
@@ -260,6 +268,8 @@ def judge(
         tuple(strangers),
         {at.host: at.unreachable for at in found.values() if at.unreachable},
         tuple(text for at in found.values() for text in at.unread),
+        {at.host: at.lease for at in found.values() if at.lease is not None},
+        {at.host: at.jobs for at in found.values() if at.jobs},
     )
 
 

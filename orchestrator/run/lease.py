@@ -13,15 +13,12 @@ import hashlib
 import os
 import secrets
 import socket
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.errors import Unknown
+from orchestrator.facts.lease import LOAD
 from orchestrator.framing import MADE, PLACE
-from orchestrator.question import question
-from orchestrator.script import Command, Raw, Result, Script, Sh, sh
+from orchestrator.script import Raw, Sh, sh
 
 SECONDS = 300  # how long a lease lasts if nobody renews it
 WAIT = 30  # seconds for a script that still runs
@@ -36,36 +33,6 @@ class Holder:
     client: str  # tells this machine, and this boot of it, from others
     pid: int
     token: str = field(default_factory=lambda: secrets.token_hex(16))
-
-
-@dataclass(frozen=True)
-class LeaseState:
-    """A lease as the host has it. Times are the host's clock, in seconds since the epoch."""
-
-    token: str
-    since: int
-    until: int
-    owner: str
-    run: str
-    client: str
-    pid: int
-    now: int
-    directory: str
-
-    def __str__(self) -> str:
-        times = f"since {_clock(self.since, self.now)}, until {_clock(self.until, self.now)}"
-        return f"{self.owner} (run {self.run}) {times}"
-
-
-@question
-class Lease:
-    """A query: who holds the host; None where nobody does. An expired one is shown as such."""
-
-    def ask(self) -> Script:
-        return Script({"lease": Command(show(), timeout=10)})
-
-    def parse(self, results: Mapping[str, Result]) -> LeaseState | None:
-        return parse_lease(results["lease"])
 
 
 def myself(run: str) -> Holder:
@@ -101,13 +68,6 @@ true 2>/dev/null >>"$S/lease.lock" || { echo "$S can't be written by $(id -un)" 
 """,
     Raw(Sh(PLACE + MADE)),
 )
-_LOAD = sh("""
-now=$(date +%s) t= s= u= o= r= c= p=
-[ ! -r "$S/lease" ] || { read -r _ t; read -r _ s; read -r _ u; read -r _ o; read -r _ r
-read -r _ c; read -r _ p; } <"$S/lease"
-show() { printf 'now %s\\ndirectory %s\\n' "$now" "$S"; [ ! -r "$S/lease" ] || cat "$S/lease"; }
-past() { printf '%s\\t%s\\t%s\\t%s\\t%s\\n' "$now" "$1" "$o" "$r" "$2" >>"$S/history"; }
-""")
 # The file of the lease has a lock of its own, so that it can be renewed while a long script runs.
 _EDIT = sh("""
 exec 8<"$S/lease.lock"
@@ -144,7 +104,7 @@ def acquire(holder: Holder, seconds: int = SECONDS, over: str = "") -> Sh:
     """Take the lease if it is free, expired, ours already, or has the token `over` (a dead run)."""
     free = sh(
         '{}[ -z "$t" ] || [ "$u" -lt "$now" ] || [ "$t" = {} ] || [ "$t" = {} ] || { show; exit 3; }',
-        Raw(_LOAD),
+        Raw(LOAD),
         holder.token,
         over,
     )
@@ -166,7 +126,7 @@ else show; exit 3; fi
         Raw(free),  # who is told of another's lease need not wait for what the other runs
         Raw(_QUIET),
         Raw(_EDIT),
-        Raw(_LOAD),
+        Raw(LOAD),
         holder.token,
         over,
         Raw(_write(holder, seconds)),
@@ -185,7 +145,7 @@ s=${s:-$now}
 {}""",
         Raw(_STATE),
         Raw(_EDIT),
-        Raw(_LOAD),
+        Raw(LOAD),
         holder.token,
         Raw(_write(holder, seconds)),
     )
@@ -199,7 +159,7 @@ def release(holder: Holder) -> Sh:
 """,
         Raw(_STATE),
         Raw(_EDIT),
-        Raw(_LOAD),
+        Raw(LOAD),
         holder.token,
     )
 
@@ -213,52 +173,12 @@ show
 """,
         Raw(_STATE),
         Raw(_EDIT),
-        Raw(_LOAD),
+        Raw(LOAD),
         _word(f"broken by {by}"),
         _word(reason),
     )
 
 
-def show() -> Sh:
-    """Show the lease. Reads only: a rename replaces the file, so that half of one is never seen."""
-    return sh("""{}\n[ -r "$S/lease" ] || S=$R\n{}show\n""", Raw(Sh(PLACE)), Raw(_LOAD))
-
-
 def _word(text: str) -> str:
     """One line without tabs: what the files' format can hold."""
     return " ".join(text.split())
-
-
-def parse_lease(result: Result) -> LeaseState | None:
-    """The lease that a script showed; None where there is none."""
-    facts = dict(line.split(" ", 1) for line in result.text.splitlines() if " " in line)
-    if "now" not in facts or "directory" not in facts:
-        raise Unknown(f"the lease can't be read (exit code {result.rc}): {last_line(result)}")
-    if "token" not in facts:
-        return None
-    try:
-        return LeaseState(
-            token=facts["token"],
-            since=int(facts["since"]),
-            until=int(facts["until"]),
-            owner=facts["owner"],
-            run=facts["run"],
-            client=facts["client"],
-            pid=int(facts["pid"]),
-            now=int(facts["now"]),
-            directory=facts["directory"],
-        )
-    except (KeyError, ValueError) as error:
-        raise Unknown(f"the lease can't be read: {error!r}") from error
-
-
-def last_line(result: Result) -> str:
-    lines = result.err.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
-
-
-def _clock(at: int, now: int) -> str:
-    when = time.localtime(at)
-    if time.localtime(now)[:3] == when[:3]:
-        return time.strftime("%H:%M", when)
-    return time.strftime("%Y-%m-%d %H:%M", when)

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.contracts import Hosts, Query
 from orchestrator.errors import Failed, Fenced, Locked, OrchError
+from orchestrator.facts.lease import LeaseState, last_line, parse_lease
 from orchestrator.framing import Held
 from orchestrator.hosts.pool import run_all
 from orchestrator.hosts.reader import Answers, Reading, Union, read, union
@@ -22,11 +23,8 @@ from orchestrator.run.lease import (
     UNWRITABLE,
     WAIT,
     Holder,
-    LeaseState,
     acquire,
     break_lease,
-    last_line,
-    parse_lease,
     release,
     renew,
 )

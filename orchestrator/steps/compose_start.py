@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from orchestrator.contracts import Change, Patience, World
 from orchestrator.errors import Refused
 from orchestrator.facts.compose import PROGRAM, ReadComposeProgram, ReadProject, ReadSum
+from orchestrator.facts.job import Job
 from orchestrator.facts.kept_services import Kept, ReadKept, keep
 from orchestrator.network.environment import merge
 from orchestrator.ranks.files import on_host
@@ -23,7 +24,7 @@ from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.spec.services import Compose
 from orchestrator.spec.units import parse_duration
 from orchestrator.steps.gang import GangStep
-from orchestrator.steps.job import Job, job_name, job_script, watched
+from orchestrator.steps.job import job_name, job_script, watched
 from orchestrator.steps.service import start_parts
 
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")

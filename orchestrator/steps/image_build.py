@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from orchestrator.contracts import Change, Patience, World
 from orchestrator.errors import Failed
 from orchestrator.facts.engine_words import spoken
+from orchestrator.facts.job import Job
 from orchestrator.ranks.build import USER_STATE, container_hosts
 from orchestrator.ranks.context import FILE, FOLDER, Context, context, image_of
 from orchestrator.ranks.files import Word, on_host, words
@@ -19,7 +20,7 @@ from orchestrator.script import Command, Raw, Script, Sh, sh
 from orchestrator.spec.models import Build, Cluster, Deployment
 from orchestrator.steps.gang import LINE, GangStep, Reads
 from orchestrator.steps.image_copy import model_image
-from orchestrator.steps.job import Job, job_name, job_script, watched
+from orchestrator.steps.job import job_name, job_script, watched
 
 BUILD_S = 4 * 3600.0
 STALL_S = 1800.0  # a compiler may say nothing for long

@@ -16,13 +16,14 @@ from orchestrator.errors import Unknown
 from orchestrator.facts import Identify, ReadNetwork
 from orchestrator.facts.answers import Image
 from orchestrator.facts.engine_words import spoken
+from orchestrator.facts.job import Job
 from orchestrator.flags import flags
 from orchestrator.ranks.build import container_hosts
 from orchestrator.ranks.context import image_of
 from orchestrator.script import Sh, all_of, argv, pipe, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import Reads, image_read
-from orchestrator.steps.job import Job, job_name
+from orchestrator.steps.job import job_name
 
 WAIT_S = 120  # for the other end to be there
 COPY_S = 2 * 3600

@@ -9,13 +9,14 @@ from typing import Any
 from orchestrator.contracts import Change, Patience, Query, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.identity import Identify
+from orchestrator.facts.job import Job
 from orchestrator.facts.packages import ReadPackages
 from orchestrator.facts.privilege import ReadPrivilege
 from orchestrator.facts.tools import ReadTools
 from orchestrator.script import Raw, Script, Sh, argv, sh
 from orchestrator.spec.derived import linked, placed
 from orchestrator.spec.models import Cluster, Host
-from orchestrator.steps.job import Job, job_name, job_script, watched
+from orchestrator.steps.job import job_name, job_script, watched
 from orchestrator.steps.rights import changeable, require_root
 
 # What a package brings; rdma-core (udev rules, kernel modules) brings no program that could be looked for.

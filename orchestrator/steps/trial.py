@@ -13,6 +13,7 @@ from orchestrator.contracts import Change, Patience, Query, Step, World
 from orchestrator.facts.accepting import ReadAccepting
 from orchestrator.facts.fabric_left import Left, ReadLeft
 from orchestrator.facts.identity import Identify
+from orchestrator.facts.job import Job
 from orchestrator.facts.network import ReadNetwork
 from orchestrator.facts.pcie import ReadPcie
 from orchestrator.facts.rdma import ReadRdma
@@ -28,7 +29,7 @@ from orchestrator.rdma.trials import (
 )
 from orchestrator.script import Script
 from orchestrator.spec.models import Cluster, Host
-from orchestrator.steps.job import Job, end_job, job_name, job_script, watched
+from orchestrator.steps.job import end_job, job_name, job_script, watched
 from orchestrator.steps.measure_job import Part, program
 
 HEARD_S = 120  # between a server's start and its client's; a busy host takes its time

@@ -11,12 +11,13 @@ import pytest
 from orchestrator import facts
 from orchestrator.contracts import Query, Step
 from orchestrator.errors import Refused
+from orchestrator.facts.job import Job, JobState
 from orchestrator.hosts.pool import Pool
 from orchestrator.hosts.reader import Answers, apply_and_read, read
 from orchestrator.script import argv, sh
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load_cluster
-from orchestrator.steps.job import Job, JobState, end_job, job_name, job_script
+from orchestrator.steps.job import end_job, job_name, job_script
 from tests.lab.conftest import SET_UP_SECONDS, Lab
 from tests.unit.steps.clusters import steps
 

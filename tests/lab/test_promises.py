@@ -102,6 +102,7 @@ def test_second_operator_is_told_who_since_and_until(site: Site) -> None:
             r"locked by \S+@\S+ \(run \S+\) since \d\d:\d\d, until \d\d:\d\d", refused.stdout
         )
         assert "orch unlock" in refused.stdout
+        assert re.search(r"changed by \S+@\S+ \(run \S+\) since", site.orch("status", rc=1).stdout)
     for host in site.lab.hosts:  # the ghost's sleep still holds the host's lock
         site.lab.run(host, ["sudo", "pkill", "-f", "sleep 60"], check=False)
 

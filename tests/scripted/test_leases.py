@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import Failed, Fenced, Locked, OrchError, Unreachable
+from orchestrator.facts.lease import Lease, LeaseState
 from orchestrator.framing import Become, Held
 from orchestrator.hosts.reader import apply_and_read, read
-from orchestrator.run.lease import Holder, Lease, LeaseState, break_lease, myself
+from orchestrator.run.lease import Holder, break_lease, myself
 from orchestrator.run.leases import Leases
 from orchestrator.script import Command, Result, Script, Sh
 from tests.scripted.faults import Fault, FaultyHosts

@@ -13,10 +13,10 @@ from orchestrator.errors import AuthRefused, NotRead, Unknown, Unreachable
 from orchestrator.facts.containers import ReadContainers
 from orchestrator.facts.ended import ReadEnded
 from orchestrator.facts.identity import Identify
+from orchestrator.facts.job import Job
 from orchestrator.facts.rank_log import ReadRankLog
 from orchestrator.hosts.reader import Answers, apply_and_read, read, script_with_reads, union
 from orchestrator.script import Command, Request, Result, Script, Sh, sh
-from orchestrator.steps.job import Job
 from tests.scripted.faults import Fault, FaultyHosts
 from tests.scripted.hosts import ReplyHost, ScriptedHosts
 

@@ -47,6 +47,8 @@ LOGS = {
     "2026-01-01T00:00:05.000000000Z \x1b[32mready\x1b[0m\n",
     "orch-duo-vl-1": "2026-01-01T00:00:02.000000000Z worker joins\n",
 }
+NOBODYS = "now 1720\ndirectory /run/orch\n"
+LEASE = "token t0ken\nsince 1000\nuntil {}\nowner tom@laptop\nrun r1\nclient c\npid 7\n"
 
 
 class Stream:
@@ -86,6 +88,8 @@ class DockerHosts:
     containers: dict[str, list[dict[str, Any]]]
     answer: bytes | None = b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: [DONE]\n\n'
     down: set[str] = field(default_factory=set)
+    leases: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, str] = field(default_factory=dict)
     scripts: list[str] = field(default_factory=list)
 
     def run(self, host: str, script: Script) -> Mapping[str, Ran]:
@@ -103,6 +107,10 @@ class DockerHosts:
             return Ran(0, "\n".join([*lines, "end 0"]).encode(), b"", 0.1)
         if "ss -H" in sh:
             return Ran(0, b"ss\nend\n", b"", 0.1)
+        if "/lease" in sh:
+            return Ran(0, (NOBODYS + self.leases.get(host, "")).encode(), b"", 0.1)
+        if "orch-jobs" in sh:
+            return Ran(0, f"{self.jobs.get(host, '')}1720\nend\n".encode(), b"", 0.1)
         return Ran(1, b"", b"not asked in this test", 0.1)
 
     def http(self, host: str, request: Request) -> Stream:
@@ -125,6 +133,25 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DockerHosts:
     )
     monkeypatch.setattr(Site, "hosts", made)
     return made
+
+
+def test_what_is_under_way_is_told_with_who_and_how_to_end_it(hosts: DockerHosts) -> None:
+    hosts.leases = {"a": LEASE.format(2000), "b": LEASE.format(2000), "spare": LEASE.format(1700)}
+    hosts.jobs = {"b": "running\timage-1f\t4711\t1000\tPulling\tDownloading 43%\t\n"}
+    told = call(status)
+    assert "  a, b: changed by tom@laptop (run r1) since" in told.output
+    assert "  spare: left by tom@laptop (run r1) since" in told.output
+    assert (
+        "  b: job image-1f for 12:00: Downloading 43%"
+        " (`orch exec --hosts b --sudo -- kill 4711` ends it)" in told.output
+    )
+    form = json.loads(call(status, "--json").output)
+    assert form["leases"]["spare"] == {
+        **{"owner": "tom@laptop", "run": "r1", "since": 1000, "until": 1700},
+        "expired": True,
+    }
+    assert form["jobs"]["b"][0]["last_line"] == "Downloading 43%"
+    assert "t0ken" not in json.dumps(form)
 
 
 def call(command: click.Command, *words: str) -> Result:

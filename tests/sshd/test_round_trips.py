@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import pytest
 
+from orchestrator.facts.lease import Lease
 from orchestrator.hosts.reader import read
 from orchestrator.hosts.ssh import SshHosts
-from orchestrator.run.lease import Lease
 from orchestrator.script import Command, Request, Script, argv
 from tests.sshd.conftest import Sshd, make_host, no_secrets
 

@@ -12,7 +12,9 @@ from orchestrator.contracts import Query
 from orchestrator.errors import OrchError, Unknown, Unreachable
 from orchestrator.facts import Identify, ReadContainers, ReadGpus, ReadListening
 from orchestrator.facts.answers import Container, Gpu, Gpus, Identity, ListeningPort
+from orchestrator.facts.jobs import ReadJobs, RunningJob
 from orchestrator.facts.kept_services import Kept, ReadKept
+from orchestrator.facts.lease import Lease, LeaseState
 from orchestrator.hosts.reader import Answers
 from orchestrator.observe.status import (
     Reply,
@@ -97,6 +99,8 @@ def host(*containers: Container, **more: Any) -> dict[Query[Any], Any]:
         ReadListening(sudo=True): more.get("listening", ()),
         ReadGpus(): more.get("gpus", Gpus(())),
         ReadKept("duo"): more.get("services", {}),
+        Lease(): more.get("lease"),
+        ReadJobs(): more.get("jobs", ()),
     }
 
 
@@ -183,6 +187,17 @@ def test_containers_that_cannot_be_read_are_not_down(cluster: Cluster) -> None:
     assert found.deployments[1].state == "unknown"
     assert found.unread == ("c: docker: permission denied",)
     assert found.exit_code == 1
+
+
+def test_that_somebody_works_on_a_host_is_no_fault(cluster: Cluster) -> None:
+    now = round(NOW)
+    held = LeaseState("t0ken", now, now + 300, "tom@laptop", "r1", "c", 7, now, "/run/orch")
+    pull = RunningJob("image-1f", 4711, 720, "Downloading 43%")
+    found = status(cluster, a=UP["a"] | {Lease(): held, ReadJobs(): (pull,)})
+    assert found.exit_code == 0
+    assert (found.leases, found.jobs) == ({"a": held}, {"a": (pull,)})
+    cut = status(cluster, a=UP["a"] | {Lease(): Unknown("the lease can't be read")})
+    assert cut.unread == ("a: the lease can't be read",)
 
 
 def test_what_the_files_do_not_know_is_named(cluster: Cluster) -> None:

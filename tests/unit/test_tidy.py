@@ -31,6 +31,10 @@ LINES = {
         "warning: Failed to connect to GCS"
     ),
     "[2026-11-21 12:11:43,110 I 14 14] (raylet) main.cc:12: started": "started",
+    "(raylet) [2026-11-27 02:10:49,648 E 108 108] (raylet) main.cc:1108: Failed to connect": (
+        "error: Failed to connect"
+    ),
+    "(raylet) a line of its own": "(raylet) a line of its own",
     "W1121 12:12:35.494000 260 torch/_library/triton.py:53] Triton not available": (
         "warning: Triton not available"
     ),

@@ -145,7 +145,7 @@ def test_the_verb_shows_before_it_does() -> None:
     shown = CliRunner().invoke(root, ["rehearse", example, "--dry-run"])
     assert shown.exit_code == 0, shown.output
     assert "profiles/rehearsed-vl.yaml" in shown.output
-    assert "not rehearsed: GPUs" in shown.output
+    assert "not rehearsed\n  · GPUs: there are none" in shown.output
     said = CliRunner().invoke(root, ["rehearse", example, "--dry-run", "--json"])
     (line,) = said.output.splitlines()
     assert any("RDMA" in one for one in json.loads(line)["not_rehearsed"])

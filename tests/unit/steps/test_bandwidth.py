@@ -130,7 +130,7 @@ def test_a_fresh_result_is_used_and_nothing_is_measured() -> None:
 def with_default(facts: Answers, query: Query[Any]) -> Answers:
     """No job has run, nobody listens."""
     from orchestrator.facts.accepting import ReadAccepting
-    from orchestrator.steps.job import Job, JobState
+    from orchestrator.facts.job import Job, JobState
 
     if query in facts.answers:
         return facts

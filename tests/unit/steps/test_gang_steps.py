@@ -21,6 +21,7 @@ from orchestrator.facts import (
 )
 from orchestrator.facts.answers import Gpu, Gpus, Identity, Image, ListeningPort, Memory
 from orchestrator.facts.completion import Answer, Completion
+from orchestrator.facts.job import Job, JobState
 from orchestrator.facts.programs import ReadPrograms
 from orchestrator.facts.rank_log import RankLog, ReadRankLog
 from orchestrator.facts.rank_mark import ReadRankMark
@@ -28,7 +29,6 @@ from orchestrator.plan.decide import decide
 from orchestrator.ranks.spec import canonical
 from orchestrator.script import Script
 from orchestrator.steps.image_copy import offer_job, pull_job
-from orchestrator.steps.job import Job, JobState
 from orchestrator.steps.rdma_gate import rdma_gate_steps
 from tests.gang_world import IMAGE, TINY, Site, container
 from tests.gangs import SPARKS

@@ -10,10 +10,10 @@ import pytest
 from orchestrator.cli.rendered import rendered
 from orchestrator.facts import Identify, ReadImage
 from orchestrator.facts.answers import Image
+from orchestrator.facts.job import JobState
 from orchestrator.ranks.context import image_of
 from orchestrator.script import Script
 from orchestrator.steps.image_build import build_job
-from orchestrator.steps.job import JobState
 from tests.gang_world import IMAGE, Site
 from tests.unit.steps.test_gang_steps import IDENTITY
 

@@ -16,6 +16,7 @@ from orchestrator.facts.accepting import ReadAccepting
 from orchestrator.facts.answers import Packages
 from orchestrator.facts.fabric_left import Left, ReadLeft
 from orchestrator.facts.identity import Identify
+from orchestrator.facts.job import Job, JobState
 from orchestrator.facts.packages import ReadPackages
 from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.graph import ancestors, ordered
@@ -24,7 +25,6 @@ from orchestrator.rdma.trials import Trial, fingerprint
 from orchestrator.script import Result
 from orchestrator.spec.models import Cluster, Expect
 from orchestrator.steps.bandwidth import bandwidth_steps
-from orchestrator.steps.job import Job, JobState
 from orchestrator.steps.measure import ToolsThere, measure_steps, tools_steps
 from orchestrator.steps.measure_job import Part, program
 from orchestrator.steps.trial import TOOLS, Ask, Going, Heard, Reaped, Serve

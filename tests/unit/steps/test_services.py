@@ -15,6 +15,7 @@ from orchestrator.facts.compose import Piece, ReadComposeProgram, ReadProject, R
 from orchestrator.facts.ended import Ended, ReadEnded
 from orchestrator.facts.identity import Identify
 from orchestrator.facts.image import ReadImage
+from orchestrator.facts.job import Job, JobState
 from orchestrator.facts.kept_services import Kept, ReadKept
 from orchestrator.facts.rank_log import RankLog, ReadRankLog
 from orchestrator.facts.unit import ReadUnit, UnitState
@@ -26,7 +27,6 @@ from orchestrator.script import Script
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.playbook import PlaybookFile
 from orchestrator.steps.compose_start import ProjectRuns
-from orchestrator.steps.job import Job, JobState
 from tests.gang_world import IMAGE, container
 from tests.gangs import LAB, cluster_of
 from tests.unit.steps.test_gang_steps import IDENTITY

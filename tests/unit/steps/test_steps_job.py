@@ -13,15 +13,10 @@ from hypothesis import strategies as st
 
 from orchestrator.contracts import Change
 from orchestrator.errors import Unknown
+from orchestrator.facts.job import Job, JobState
+from orchestrator.facts.jobs import ReadJobs
 from orchestrator.script import Result, argv, sh
-from orchestrator.steps.job import (
-    Job,
-    JobState,
-    end_job,
-    job_name,
-    job_script,
-    watched,
-)
+from orchestrator.steps.job import end_job, job_name, job_script, watched
 from tests.local_shell import SHELLS, run_script
 
 
@@ -66,6 +61,9 @@ def test_a_second_start_leaves_the_one_under_way_alone(home: Path, shell: str) -
     run_script(job_script(job.name, program), shell)
     state = until(job, lambda now: now.log_bytes > 0)
     assert (state.state, state.pulse) == ("running", "7")
+    (found,) = ReadJobs().parse(run_script(ReadJobs().ask(), shell))
+    assert (found.name, found.last_line) == (job.name, "one")
+    os.kill(found.pid, 0)  # there is such a process
     again = run_script(job_script(job.name, argv("echo", "three")), shell)["job"]
     assert (again.rc, again.text) == (0, "under way\n")
     change = watched(Change("pull x"), state)
@@ -73,6 +71,7 @@ def test_a_second_start_leaves_the_one_under_way_alone(home: Path, shell: str) -
     gate.write_text("go")
     state = until(job, lambda now: now.state != "running")
     assert (state.rc, state.tail) == (0, "one\ntwo\n")
+    assert ReadJobs().parse(run_script(ReadJobs().ask(), shell)) == ()
     assert not list(home.rglob("run")), "the program, which may hold secrets, goes with its end"
 
 

@@ -24,10 +24,10 @@ from orchestrator.facts import (
     ReadTools,
 )
 from orchestrator.facts.answers import ContainerEngine, Disk, Gpu, Gpus, Limits, Packages
+from orchestrator.facts.job import Job, JobState
 from orchestrator.script import Command, Script
 from orchestrator.spec.models import Cluster
 from orchestrator.steps import limits as limits_step
-from orchestrator.steps.job import Job, JobState
 from orchestrator.steps.packages import TOOLS, PackagesInstalled
 from tests.local_shell import SHELLS, run_command, syntax
 from tests.unit.steps.clusters import (
