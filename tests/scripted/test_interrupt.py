@@ -55,9 +55,10 @@ def napping(folder: Path, ignored: signal.Signals | None = None) -> Iterator[sub
 
 def test_a_second_ctrl_c_leaves_at_once_and_what_has_begun_goes_on(tmp_path: Path) -> None:
     with napping(tmp_path) as orch:
-        assert orch.stdout is not None
+        told = orch.stdout
+        assert told is not None
         orch.send_signal(signal.SIGINT)
-        until(lambda: "once more" in orch.stdout.readline(), "it says how to leave")
+        until(lambda: "once more" in told.readline(), "it says how to leave")
         orch.send_signal(signal.SIGINT)
         assert orch.wait(PATIENCE) == 130
         assert not (tmp_path / "done").exists()
