@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import os
 import sys
 
 import click
@@ -111,5 +113,12 @@ def main() -> None:
     """Console entry point; an OrchError becomes one line, a hint and its exit code."""
     collect_rarely()
     from orchestrator.cli.errors import run_guarded
+    from orchestrator.errors import Interrupted
 
-    sys.exit(run_guarded(root))
+    code = run_guarded(root)
+    if code == Interrupted.exit_code:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)  # threads that still wait for a host would be waited for
+    sys.exit(code)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # what carries a plan out is loaded when there is something t
     from orchestrator.run.converge import Toolbox
     from orchestrator.run.executor import Outcome
 
+INTERRUPTED = "interrupted: what has begun on a host goes on to its end; once more to leave at once"
+
 
 def look(site: Site, playbook: str) -> Decision:
     """Read the hosts and show what a playbook would change."""
@@ -191,16 +193,23 @@ def _then(site: Site, playbook: str, code: int) -> list[str]:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event once; a second one ends the program as usual."""
+    """Ctrl-C, SIGTERM and a lost terminal set the event; a second one ends the program at once.
+
+    What is ignored already stays so: `nohup orch up` outlives its terminal.
+    """
     cancel = threading.Event()
 
     def stop(signum: int, frame: FrameType | None) -> None:
         if cancel.is_set():
             raise KeyboardInterrupt
         cancel.set()
+        # not from here: what the signal broke into may be writing itself
+        threading.Thread(target=click.echo, args=(INTERRUPTED,), kwargs={"err": True}).start()
 
     before = {
-        one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        one: signal.signal(one, stop)
+        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(one) != signal.SIG_IGN
     }
     try:
         yield cancel

@@ -66,7 +66,7 @@ class LocalHosts:
         return ask(host, fill_request(request, self._secrets), dial)
 
     def close(self) -> None:
-        """End the shells that still run; they clean up after themselves."""
+        """End the shells that only read; they clean up after themselves. A change goes on to its end."""
         with self._guard:
             running = list(self._running)
         for process in running:
@@ -94,8 +94,9 @@ class LocalHosts:
             env={**os.environ, **(self._env or {})},
             start_new_session=True,  # Ctrl-C is for us; a mutating script goes on to its end
         ) as process:
-            with self._guard:
-                self._running.add(process)
+            if not script.mutates:
+                with self._guard:
+                    self._running.add(process)
             try:
                 _exchange(process, program, reply)
             finally:

@@ -32,6 +32,7 @@ SOCKET_NAMES = (  # each takes one interface name
     "OMPI_MCA_btl_tcp_if_include",
     "MN_IF_NAME",
 )
+BY_SUBNET = "NCCL_IB_SUBNET_AWARE_ROUTING"
 SWITCHLESS = ("ring", "chain", "mesh")  # more hosts than a cable has ends: no subnet reaches all
 DEBUG = {"NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "INIT,NET,ENV"}
 
@@ -79,6 +80,12 @@ def rank_environment(
         DEBUG if deployment.profile.debug else {},
         spec.env,
     )
+
+
+def by_subnet(cluster: Cluster, deployment: Deployment, host: str) -> bool:
+    """Whether NCCL has to pick, for each peer, the device that shares a subnet with it."""
+    ring = _fabric(cluster).kind_of(deployment.hosts) in SWITCHLESS
+    return ring and BY_SUBNET in cluster.hosts[host].kind.rank_env_ring
 
 
 def _fabric(cluster: Cluster) -> Fabric:

@@ -40,9 +40,12 @@ def clean_up(
     found = Aftermath()
     for scope in failed_starts(cluster, steps, outcome):
         folder = runs_folder().parent / "evidence" / tools.bus.run / scope
-        evidence = gather(cluster, cluster.deployments[scope], hosts, folder, redact)
-        found.causes += evidence.causes
-        found.evidence = str(folder)
+        try:
+            evidence = gather(cluster, cluster.deployments[scope], hosts, folder, redact)
+            found.causes += evidence.causes
+            found.evidence = str(folder)
+        except OSError as error:  # a full disk here is no reason to leave a broken gang there
+            tools.bus.note(f"no evidence is kept: {error}", severity="warning")
         if has_ranks(cluster.deployments[scope]) or f"{scope}/rank/0" in outcome.changed:
             _take_down(cluster, scope, tools)  # a project that could not be renewed may still be up
     if found.causes:

@@ -116,7 +116,9 @@ class Bus:
 
     def close(self) -> None:
         """Let observers that hold something (a file, the terminal) go of it."""
-        for observer in self._observers:
+        with self._lock:  # a thread that was left behind shall not open the display again
+            observers, self._observers = self._observers, []
+        for observer in observers:
             close = getattr(observer, "close", None)
             if close is not None:
                 with contextlib.suppress(Exception):  # the run is over; nobody is left to tell

@@ -37,7 +37,7 @@ def gather(
     folder: Path,
     redact: Callable[[str], str],
 ) -> Evidence:
-    """Logs and states of a deployment's ranks into `folder` (0700), secrets masked. Never raises."""
+    """Logs and states of a deployment's ranks into `folder` (0700), secrets masked. Raises OSError alone."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     states: dict[str, str] = {}
     causes: dict[str, Cause] = {}

@@ -9,18 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from orchestrator.contracts import Change, Step
 from orchestrator.errors import Failed, Interrupted, NoPatience, OrchError, Refused, Unknown
+from orchestrator.hosts.pool import threads
 from orchestrator.plan.graph import ancestors, dependents
 from orchestrator.run.events import Bus
 from orchestrator.run.world import LiveWorld
 from orchestrator.script import Script
 
-THREADS = 64  # waits hold a thread each; hosts/ bounds connections and channels by itself
 State = Literal["changed", "unchanged", "failed", "skipped", "not-needed"]
 LOST = ("failed", "skipped")
 
@@ -88,7 +88,7 @@ class Executor:
             for first in before:
                 followers[first].append(one)
         running: dict[Future[State], str] = {}
-        with ThreadPoolExecutor(max_workers=min(THREADS, max(1, len(waiting)))) as pool:
+        with threads(max(1, len(waiting))) as pool:
             ready = [one for one, before in waiting.items() if not before]
             while ready or running:
                 running.update({pool.submit(self._guarded, self._steps[one]): one for one in ready})
@@ -169,12 +169,26 @@ class Executor:
             self._world.read(step.reads)
         if step.role == "wait":
             return self._wait(step, self._try_check(step), "unchanged")
-        change = step.check(self._world)
+        change = self._settled(step) if stale else step.check(self._world)
         if change is None:
             return "unchanged"
         if step.role == "gate" and type(step).apply is Step.apply:
             raise Refused(change.summary, step=step.id, hint=change.hint)
         return self._change(step, change)
+
+    def _settled(self, step: Step) -> Change | None:
+        """Check, where a gate behind a change may pass a moment later."""
+        start = self._clock.now()
+        while True:
+            try:
+                return step.check(self._world)
+            except Refused as refusal:
+                if self._clock.now() - start >= step.patience.settle:
+                    raise
+                self._bus.progress(step, Change(f"not yet: {refusal.message}"))
+            if self._clock.pause(self._cancel, step.patience.poll):
+                raise Interrupted("interrupted while waiting", step=step.id)
+            self._world.read(step.reads)
 
     def _demanded(self, step: Step, stale: bool) -> bool:
         """Is there a step below, not on demand itself, that will change something?"""

@@ -134,10 +134,14 @@ else show; exit 3; fi
 
 
 def renew(holder: Holder, seconds: int = SECONDS) -> Sh:
-    """Move the lease's end; only while it is still ours, expired or not."""
+    """Move the lease's end; only while it is still ours, expired or not.
+
+    Where neither a lease is left nor a word of who took it, the host was rebooted: it is ours again.
+    """
     return sh(
         """{}{}{}
-[ "$t" = {} ] || { show; exit 6; }
+[ "$t" = {} ] || [ -z "$t$(cat "$S/history" 2>/dev/null)" ] || { show; exit 6; }
+s=${s:-$now}
 {}""",
         Raw(_STATE),
         Raw(_EDIT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 from typing import Any
 
 from orchestrator.contracts import Hosts, Query
@@ -136,7 +137,8 @@ class Leases:
 
     def _keep(self) -> None:
         while not self._stop.wait(self._every):
-            self.renew()
+            with suppress(Exception):  # whatever it was: nothing else keeps the hosts ours
+                self.renew()
 
     def renew(self) -> None:
         """Renew once. A host that can't be reached now is tried again; a lost lease is reported."""

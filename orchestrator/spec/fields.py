@@ -54,10 +54,17 @@ def _versions(text: str) -> str:
     return text
 
 
+def _operand(value: str) -> str:
+    if value.startswith("-"):
+        raise ValueError("can't begin with '-': a program would take it for an option")
+    return value
+
+
 EngineVersion = Annotated[str, AfterValidator(_engine_version)]
 Versions = Annotated[str, AfterValidator(_versions)]
 Version = Annotated[Literal[1], BeforeValidator(_version)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]
+Operand = Annotated[str, AfterValidator(_operand)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Size = Annotated[

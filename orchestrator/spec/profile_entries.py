@@ -16,6 +16,7 @@ from orchestrator.spec.fields import (
     EngineVersion,
     HttpPath,
     Name,
+    Operand,
     Port,
     Scalar,
     Size,
@@ -86,7 +87,7 @@ class ProfileFile(Strict):
         default=None, description="a hub id, or an absolute path on the hosts"
     )
     served_name: str | None = None
-    image: str | None = None
+    image: Operand | None = None
     entrypoint: str | None = None
     args: Mapping[str, Any] = {}
     env: Mapping[Variable, Scalar] = {}

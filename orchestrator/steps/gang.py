@@ -229,8 +229,9 @@ class GangStep(Step):
         )
 
     def moving(self, world: World) -> str:
-        """Differs when a rank has written something."""
-        return " ".join(self.log(world, name).stamp for name in self.names)
+        """Differs when a rank has written something, or read a good part of a model."""
+        logs = (self.log(world, name) for name in self.names)
+        return " ".join(f"{log.stamp} {log.loaded}" for log in logs)
 
     def not_yet(self, world: World, what: str) -> Change:
         """Not yet, with the last thing that a rank said."""

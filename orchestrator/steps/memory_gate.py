@@ -20,6 +20,8 @@ from orchestrator.spec.units import show_size
 from orchestrator.steps.gang import GangStep
 
 UTILIZATION = "gpu-memory-utilization"
+# After its holder has ended, unified memory comes back bit by bit: 30 GB were seen to linger (peers 3.7).
+SETTLE_S = 60.0
 DEFAULT_UTILIZATION = 0.92  # vLLM since 0.20; facts 4.6
 
 
@@ -115,7 +117,7 @@ def memory_gate_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[
                 on_demand=True,
                 needs=frozenset(f"{name}/stop/{one}" for one in deployment.hosts),
                 reads=frozenset(reads),
-                patience=Patience(total=60, stall=60),
+                patience=Patience(settle=SETTLE_S),
                 cluster=cluster,
                 deployment=deployment,
             )

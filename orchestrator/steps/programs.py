@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.programs import FOLDER, MARK, ReadPrograms, kept_at
-from orchestrator.network.environment import merge
+from orchestrator.network.environment import BY_SUBNET, by_subnet, merge
 from orchestrator.ranks.build import PROCESS, mounts
 from orchestrator.ranks.containers import mount_words
 from orchestrator.ranks.context import image_of
@@ -39,6 +40,8 @@ for p in "$@"; do case ${p##*/} in *rpc-server) o=/tmp/orch-rpc.$$
   kill "$s" 2>/dev/null; sed -n 's/^Starting RPC server v/yes rpc /p' "$o"; rm -f "$o" ;;
 esac; done"""
 LOOK_S = 120.0
+NCCL_VERSION = re.compile(r"(?:libnccl\.so\.|nvidia_nccl_\w+-)(\d+)\.(\d+)\.(\d+)")
+NCCL_BY_SUBNET = (2, 30, 7)  # the first release that knows the variable; facts 1.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +113,21 @@ class Programs(GangStep):
             host=self.host,
             step=self.id,
             hint=REMEDY.get(lacking[-1], "take another `image:`, or name the path in `commands:`"),
+        )
+
+    def remarks(self, world: World) -> Sequence[str]:
+        """An NCCL that does not know how to go over a ring: it hangs, or fails, when the ranks first meet."""
+        host = self.host or ""
+        if not by_subnet(self.cluster, self.deployment, host):
+            return ()
+        names = world[host].get(self.query) or {}
+        said = " ".join(name for name in names if name.startswith(NCCL))
+        known = ".".join(map(str, NCCL_BY_SUBNET))
+        old = {one for one in NCCL_VERSION.findall(said) if tuple(map(int, one)) < NCCL_BY_SUBNET}
+        return tuple(
+            f"{image_of(self.deployment)} on {host} has NCCL {'.'.join(one)}; hosts that are not all on one cable or"
+            f" switch need {BY_SUBNET}, which is known since {known} (NVIDIA has a branch of older ones with it)"
+            for one in sorted(old)
         )
 
     def apply(self, change: Change, world: World) -> Script:

@@ -126,7 +126,7 @@ install_generated() { # tree, folder: make /run equal to the tree for our ids; u
         elif ! cmp -s "$1/$path" "$run/$path"; then
             # networkd and udev read as other users: the folders are theirs to make, readable
             (umask 022 && mkdir -p "$run/$(dirname "$path")")
-            cp -a "$1/$path" "$run/$path.part" && mv "$run/$path.part" "$run/$path"
+            cp -a "$1/$path" "$run/$path.part" && mv "$run/$path.part" "$run/$path" || return 1
         fi
     done
 }
@@ -212,7 +212,7 @@ begin() { # tx: an earlier change that nobody confirmed is undone first
 snapshot() { # folder
     mkdir -p "$1/before/live" "$1/before/boot"
     cp -a "$etc" "$1/before/netplan" || return 1
-    copy_generated "$run" "$1/before/live" "$1"
+    copy_generated "$run" "$1/before/live" "$1" || return 1
     for netdev in $(netdevs "$1"); do
         [ -e "/sys/class/net/$netdev" ] || fail 1 "no netdev $netdev"
         addresses "$netdev" >"$1/before/$netdev.addresses"
@@ -227,6 +227,7 @@ snapshot() { # folder
     [ ! -e "$1/remove" ] || while read -r name; do
         [ "$(place "$name")" = "$etc" ] || cp -a "$profiles/$name" "$1/before/profiles/$name" || return 1
     done <"$1/remove"
+    as_before "$1" # what a full disk left empty could never be gone back to
 }
 
 trial() { # folder: both the old and the new files through netplan, in roots of their own
@@ -257,8 +258,11 @@ prepare() { # tx
     snapshot "$folder" || fail 1 "the snapshot failed"
     reason=$(trial "$folder") || fail 2 "$reason"
     mkdir -p "$folder/after"
-    copy_generated "$folder/old/run" "$folder/before/boot" "$folder"
-    copy_generated "$folder/try/run" "$folder/after" "$folder"
+    copy_generated "$folder/old/run" "$folder/before/boot" "$folder" &&
+        copy_generated "$folder/try/run" "$folder/after" "$folder" || {
+        rm -rf "$folder/after"
+        fail 1 "what netplan makes of the files can't be kept"
+    }
     reason=$(others_unchanged "$folder") || {
         rm -rf "$folder/after"
         fail 2 "the change would reach other interfaces: $reason"
@@ -279,11 +283,10 @@ arm() { # tx seconds; from here on nothing needs us any more
     # then networkd reconfigures every interface, the one with SSH too (seen: its address gone for 25 ms)
     mkdir -p "$(dirname "$wanted")" && ln -sfn "../$boot_unit" "$wanted" || fail 1 "no boot service"
     [ -e "$(dirname "$wanted")/../$boot_unit" ] || fail 1 "no boot service"
-    boot_id | keep "$folder/boot"
-    date +%s | keep "$folder/unconfirmed"
-    deadline "$2" "orch-netplan-deadline-$1" || {
+    boot_id | keep "$folder/boot" && date +%s | keep "$folder/unconfirmed" &&
+        deadline "$2" "orch-netplan-deadline-$1" || {
         rm -f "$folder/unconfirmed"
-        fail 1 "the timer did not start"
+        fail 1 "neither marker nor timer, or one without the other"
     }
 }
 
@@ -316,13 +319,17 @@ apply() { # tx; runs detached
     folder=$home/$1
     lock 30 || fail 1 "another change is at work"
     [ -e "$folder/unconfirmed" ] || fail 1 "not armed"
-    say yes | keep "$folder/applying"
-    install_files "$folder" && install_generated "$folder/after" "$folder" && activate "$folder"
-    end=$(($(date +%s) + settle))
-    while reason=$(lacking "$folder") && [ -n "$reason" ]; do
-        [ "$(date +%s)" -lt "$end" ] || break
-        sleep 0.2
-    done
+    say yes | keep "$folder/applying" || fail 1 "$folder can't be written: nothing was touched" # undo goes by it
+    if install_files "$folder" && install_generated "$folder/after" "$folder"; then
+        activate "$folder"
+        end=$(($(date +%s) + settle))
+        while reason=$(lacking "$folder") && [ -n "$reason" ]; do
+            [ "$(date +%s)" -lt "$end" ] || break
+            sleep 0.2
+        done
+    else
+        reason="its files can't be written"
+    fi
     if [ -z "$reason" ]; then
         say applied | keep "$folder/result"
     else

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from orchestrator.framing import Become, Held
 from orchestrator.hosts.reader import apply_and_read, read
 from orchestrator.run.lease import Holder, break_lease, myself
 from orchestrator.run.leases import Leases
-from orchestrator.script import Command, Script, Sh
+from orchestrator.script import Command, Result, Script, Sh
 from tests.scripted.faults import Fault, FaultyHosts
 from tests.scripted.hosts import ScriptedHosts, ShellHost
 
@@ -148,6 +149,21 @@ def test_a_lost_lease_is_reported_and_fences(operator: Operator, tmp_path: Path)
     assert effects(tmp_path, "h1") == 0
     history = (tmp_path / "h1/orch/history").read_text()
     assert "broken by ann@desk\ttom@laptop\trun-1\ttom is on holiday\n" in history
+
+
+def test_a_host_that_was_rebooted_is_ours_again(operator: Operator, tmp_path: Path) -> None:
+    """Its /run is empty then. What else the run does, on other hosts too, goes on."""
+    lost: list[str] = []
+    hosts, tom = operator(TOM, on_lost=lambda host, error: lost.append(host))
+    tom.acquire(["h1"])
+    shutil.rmtree(tmp_path / "h1/orch")
+    with pytest.raises(Fenced, match="rebooted"):
+        hosts.run("h1", CHANGE)
+    tom.renew()
+    assert lost == []
+    assert hosts.run("h1", CHANGE)["one"].rc == 0
+    with pytest.raises(Locked, match="tom@laptop"):
+        operator(ANN)[1].acquire(["h1"])
 
 
 def test_a_break_does_not_wait_for_a_ghost_but_a_taker_does(
@@ -311,10 +327,22 @@ def test_a_folder_that_is_not_ours_is_told_with_what_to_type(
     assert "ls -ld" in (failed.value.hint or "")
 
 
-def test_the_thread_renews_until_release(operator: Operator, tmp_path: Path) -> None:
+def test_the_thread_renews_until_release(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock(tmp_path_ready(operator, tmp_path), 1_000)
     hosts, tom = operator(TOM, every=0.01)
     tom.acquire(["h1"])
+    run, defects = hosts.run, iter([RuntimeError("a defect of a library")])
+
+    def once(host: str, script: Script) -> Mapping[str, Result]:
+        """A defect must not end the renewing, as it would the thread."""
+        if threading.current_thread().name == "leases":
+            for defect in defects:
+                raise defect
+        return run(host, script)
+
+    monkeypatch.setattr(hosts, "run", once)
     before = hosts.round_trips["h1"]
     clock(tmp_path, 1_100)
     tom.start()

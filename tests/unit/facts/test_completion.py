@@ -117,6 +117,19 @@ def test_a_log_is_its_lines_and_the_last_ones_time() -> None:
     assert log(0, "cut off\nt2 b\n", truncated=True).lines == ("b",)
 
 
+def test_what_a_rank_reads_from_disks_is_progress_too() -> None:
+    def loaded(text: str, rc: int = 0) -> int:
+        results = {
+            "log": Result(0, b"t1 loading", b"", 0.1),
+            "loaded": Result(rc, text.encode(), b"", 0.1),
+        }
+        return ReadRankLog("n").parse(results).loaded
+
+    stat = "8:0 rbytes={} wbytes=1 rios=5\n259:0 rbytes=67108864 wbytes=0 rios=1\n"
+    assert [loaded(stat.format(size)) for size in (0, 4_096, 67_108_864)] == [1, 1, 2]
+    assert loaded("") == loaded("rbytes=x") == loaded(stat, rc=1) == 0
+
+
 def test_a_container_that_is_not_there_has_no_log_and_anything_else_is_unknown() -> None:
     assert log(1, "Error response from daemon: No such container: n\n") == RankLog(False)
     with pytest.raises(Unknown):

@@ -21,6 +21,11 @@ LINES = {
     "podman-limit": "Error: crun: setrlimit `RLIMIT_MEMLOCK`: Operation not permitted: OCI permission denied",
     "podman-short-name": 'Error: short-name "python:3.12" did not resolve to an alias and no unqualified-search'
     ' registries are defined in "/etc/containers/registries.conf"',
+    "no-kernel": "ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'",
+    "disk-full": "OSError: [Errno 28] No space left on device: '/root/.cache/huggingface/hub/x'",
+    "gated": "huggingface_hub.errors.GatedRepoError: 401 Client Error. (Request ID: Root=1) https://huggingface.co/x",
+    "register-memory": "NCCL WARN Call to ibv_reg_mr_iova2 failed with error Cannot allocate memory",
+    "old-driver": "RuntimeError: The NVIDIA driver is too old: CUDA driver version is insufficient for CUDA runtime",
     "no-gpu-runtime": 'could not select device driver "" with capabilities: [[gpu]]',
 }
 

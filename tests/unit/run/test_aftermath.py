@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from orchestrator.contracts import Step
 from orchestrator.errors import Failed, OrchError
-from orchestrator.run.aftermath import failed_starts
+from orchestrator.run import aftermath
+from orchestrator.run.aftermath import clean_up, failed_starts
+from orchestrator.run.converge import Toolbox
+from orchestrator.run.events import Bus
 from orchestrator.run.executor import Outcome
+from orchestrator.run.world import LiveWorld
 from tests.gang_world import Site
+from tests.scripted.hosts import ScriptedHosts
 
 ONE = "one: {profile: lab-llama, hosts: [spark-1], port: 8000}"
 RANK, ANSWER = "one/rank/0", "one/answer"
@@ -47,3 +53,17 @@ def test_one_that_ended_later(site: Site) -> None:
 )
 def test_what_was_not_started_or_has_not_failed_or_goes_on(site: Site, outcome: Outcome) -> None:
     assert failed(site, outcome) == []
+
+
+def test_a_full_disk_here_leaves_no_broken_gang_there(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "state").write_text("")  # a file where the evidence's folder would be
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    gone: list[str] = []
+    monkeypatch.setattr(aftermath, "_take_down", lambda cluster, scope, tools: gone.append(scope))
+    outcome = Outcome({RANK: "failed", ANSWER: "skipped"}, DEAD, {RANK})
+    world = LiveWorld(site.cluster.hosts, lambda wanted: {})
+    tools = Toolbox(world, lambda step, script: None, Bus("r", []), lambda *_: nullcontext())
+    found = clean_up(site.cluster, dict(site.steps), outcome, tools, ScriptedHosts({}), str)
+    assert (gone, found.evidence) == (["one"], "")

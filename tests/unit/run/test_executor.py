@@ -196,6 +196,43 @@ def test_patience_follows_progress(moving: bool, polls: int, ends: bool) -> None
         assert "nothing moved for 30 s" in str(outcome.errors["load"])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Memory(Step):
+    """Refuses for `polls` looks."""
+
+    polls: int
+    seen: list[int]
+
+    def check(self, world: World) -> Change | None:
+        self.seen.append(1)
+        if len(self.seen) > self.polls:
+            return None
+        raise Refused("85 GiB needed, 60 are available")
+
+
+@pytest.mark.parametrize(
+    ("behind", "polls", "passes"), [(1, 30, True), (1, 99, False), (0, 2, False)]
+)
+def test_a_gate_behind_a_change_gets_a_moment(behind: int, polls: int, passes: bool) -> None:
+    """What was stopped gives its memory back late; where nothing was, the refusal is at once."""
+    hosts = ToyHosts({"a": {}})
+    needs = frozenset({"a/stop"} if behind else ())
+    gate = Memory(
+        id="memory",
+        role="gate",
+        host="a",
+        needs=needs,
+        polls=polls,
+        seen=[],
+        patience=Patience(settle=60),
+    )
+    steps = ordered([set_step("a", "stop"), gate])
+    outcome = Executor(steps, hosts.world(), hosts.apply, hosts.bus(), clock=FakeClock()).run()
+    assert (outcome.states["memory"] == "unchanged") is passes
+    assert passes or isinstance(outcome.errors["memory"], Refused)
+    assert len(gate.seen) == (polls + 1 if passes else 61 if behind else 1)
+
+
 def test_apply_that_does_not_stick_is_a_failure() -> None:
     hosts = ToyHosts({"a": {}})
     world = hosts.world()

@@ -405,6 +405,11 @@ def test_a_profile_with_no_model(site: Site) -> None:
     )
 
 
+def test_an_image_that_docker_would_take_for_an_option(site: Site) -> None:
+    site.edit("profiles/big.yaml", "image: image:1", "image: --privileged")
+    assert "image: can't begin with '-': a program would take it for an option" in site.error()
+
+
 def test_env_for_a_host_that_is_not_there(site: Site) -> None:
     site.edit("profiles/big.yaml", "env:", "env_by_host: {spark-4: {A: 1}}\nenv:")
     assert (

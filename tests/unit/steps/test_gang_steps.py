@@ -28,10 +28,14 @@ from orchestrator.facts.rank_mark import ReadRankMark
 from orchestrator.plan.decide import decide
 from orchestrator.ranks.spec import canonical
 from orchestrator.script import Script
+from orchestrator.spec.resolve import load_cluster
 from orchestrator.steps.image_copy import offer_job, pull_job
+from orchestrator.steps.programs import program_steps
 from orchestrator.steps.rdma_gate import rdma_gate_steps
-from tests.gang_world import IMAGE, TINY, Site, container
+from tests.gang_world import IMAGE, TINY, Site, Told, container
 from tests.gangs import SPARKS
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 IDENTITY = Identity("debian", "12", "6", "x86_64", "b", "m", "h", 0.0, 2, "orch", 1000, True)
 
@@ -314,6 +318,29 @@ def test_an_image_without_ray_is_refused_before_the_start(site: Site) -> None:
     assert "executor: native" in refused.value.hint
     told[ReadPrograms] = {"vllm": True, "ray": True, "python3": True}
     assert step.check(site.world) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "warned"),
+    [
+        ("nccl libnccl.so.2.28.9 nvidia_nccl_cu13-2.30.7.dist-info", True),
+        ("nccl nvidia_nccl_cu13-2.30.7.dist-info", False),
+        ("ray", False),  # where no NCCL was found, nothing is known against it
+    ],
+)
+def test_an_nccl_that_knows_no_ring_is_warned_of(found: str, warned: bool) -> None:
+    cluster = load_cluster(EXAMPLES / "ring-of-three/cluster.yaml")
+    steps = {step.id: step for step in program_steps(cluster, {})}
+    told = Told(None, answers={ReadPrograms: {found: True}})
+    (said,) = [*steps["vl/programs/spark-1"].remarks({"spark-1": told}), *([] if warned else [""])]
+    assert ("NCCL 2.28.9" in said and "2.30.7" in said) is warned
+
+
+def test_the_nccl_of_a_pair_is_no_matter() -> None:
+    cluster = load_cluster(EXAMPLES / "two-sparks/cluster.yaml")
+    steps = {step.id: step for step in program_steps(cluster, {})}
+    told = Told(None, answers={ReadPrograms: {"nccl libnccl.so.2.28.9": True}})
+    assert steps["vl/programs/spark-2"].remarks({"spark-2": told}) == ()
 
 
 def test_too_little_memory_is_refused_with_both_figures(tmp_path: Path) -> None:
