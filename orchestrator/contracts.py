@@ -55,7 +55,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds. `stall` restarts whenever Change.progress differs; `retry` names a policy of run/retry.py."""
+    """Seconds. `stall` restarts whenever Change.progress differs; `retry` names a policy of run/policies.py."""
 
     total: float = 60
     stall: float = 60

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.errors import FilesWrong
 from orchestrator.plan.words import wrong_words
-from orchestrator.run.retry import POLICIES
+from orchestrator.run.policies import POLICIES
 from orchestrator.spec.hooks import playbook_path
 from orchestrator.spec.load import Files, load_file
 from orchestrator.spec.models import Cluster

@@ -40,7 +40,7 @@ def listing(folder: Path) -> Iterator[str]:
     from orchestrator.data import listing as files
     from orchestrator.plan.predicates import PREDICATES
     from orchestrator.plan.stages import stage_builders
-    from orchestrator.run.retry import POLICIES
+    from orchestrator.run.policies import POLICIES
     from orchestrator.table import table
 
     books = files("playbooks", folder, ".yaml")

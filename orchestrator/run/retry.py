@@ -7,34 +7,13 @@ Only what cannot have happened is repeated: no connection. What may have happene
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
 from orchestrator.errors import AuthRefused, HostKeyWrong, Interrupted, Unreachable
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How often, and how long to wait: a random time below first * 2**n, at most `most` seconds."""
-
-    attempts: int
-    first: float = 0.0
-    most: float = 0.0
-
-
-POLICIES: Mapping[str, Policy] = {
-    "none": Policy(attempts=1),
-    "connect": Policy(attempts=5, first=0.5, most=8),  # a host that boots, an sshd that is busy
-    "transfer": Policy(attempts=4, first=1, most=20),  # picks up where the bytes ended
-    "pull": Policy(attempts=5, first=2, most=60),  # registries ask for patience when they throttle
-    "apply": Policy(attempts=3, first=1, most=10),
-}
+from orchestrator.run.policies import POLICIES
 
 
 def retryable(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from orchestrator.cli.options import Site
 from orchestrator.cli.verify import verify
-from orchestrator.run.retry import POLICIES, Policy
+from orchestrator.run.policies import POLICIES, Policy
 from orchestrator.script import Request, Script
 from orchestrator.steps import trial
 from tests.captured import iperf3

@@ -19,7 +19,7 @@ from orchestrator.cli.verify_nccl import why
 from orchestrator.errors import Locked
 from orchestrator.rdma.nccl import measured
 from orchestrator.run.converge import converge
-from orchestrator.run.retry import POLICIES, Policy
+from orchestrator.run.policies import POLICIES, Policy
 from orchestrator.script import Request, Script
 from tests import captured
 from tests.scripted.faults import Fault, FaultyHosts, mutating

@@ -17,7 +17,8 @@ from orchestrator.errors import (
     OutcomeUnknown,
     Unreachable,
 )
-from orchestrator.run.retry import POLICIES, retrying
+from orchestrator.run.policies import POLICIES
+from orchestrator.run.retry import retrying
 
 
 class Flaky:
