@@ -25,6 +25,7 @@ FILES = {
     "orch-lab-net.service": ("/etc/systemd/system/orch-lab-net.service", 0o644),
     "container.conf": ("/etc/systemd/system/docker.service.d/orch-lab.conf", 0o644),
     "storage.conf": ("/etc/containers/storage.conf", 0o644),
+    "udevadm": ("/usr/local/bin/udevadm", 0o755),
     "sshd.conf": ("/etc/ssh/sshd_config.d/10-orch-lab.conf", 0o644),
     "sudoers": ("/etc/sudoers.d/orch", 0o440),
 }
