@@ -55,9 +55,9 @@ def _home() -> Home:
 
 
 def _progress() -> Progress:
-    from orchestrator.lab.progress import Progress
+    from orchestrator.cli.lab_progress import shown_progress  # rich takes a while to load
 
-    return Progress(lambda text: click.echo(text, err=True))
+    return shown_progress()
 
 
 @lab.command()

@@ -64,13 +64,13 @@ def _rehearsed(
     site: Site, made: Rehearsal, model: Model, name: str, folder: Path, keep: bool
 ) -> int:
     """Up, up again, down; the lab goes whatever came of it, and the first failure is the answer."""
+    from orchestrator.cli.lab_progress import shown_progress
     from orchestrator.lab.down import take_down
     from orchestrator.lab.home import Home
-    from orchestrator.lab.progress import Progress
     from orchestrator.lab.rehearse_files import write
     from orchestrator.lab.up import Wish, bring_up
 
-    home, progress = Home(), Progress(lambda text: click.echo(text, err=True))
+    home, progress = Home(), shown_progress()
     wish = Wish(name, model.hosts, model.segments, folder, model, made.engines)
     there = bring_up(home, wish, progress).folder
     codes = []
