@@ -14,10 +14,11 @@ import pytest
 
 from tests.lab.conftest import SET_UP_SECONDS, Lab, running_lab
 from tests.lab.netplan_site import MANAGEMENT, SHORT, addresses, bare_site
-from tests.lab.site import Site, changed
+from tests.lab.site import LLAMA, Site, changed
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 
+ALONE = """  alone: {profile: lab-llama, hosts: [spark-2], port: 8001, gate: {rdma: "off"}}\n"""
 POLICY = "{{.HostConfig.RestartPolicy.Name}}"
 
 
@@ -47,22 +48,19 @@ def test_the_network_comes_up_and_is_undone(lab: Lab) -> None:
 
 
 def test_a_gang_of_docker_and_podman(lab: Lab, tmp_path: Path) -> None:
-    """Docker gives the image; podman is told the restart policy once the gang has answered."""
+    """Docker gives the image; a model on one host alone gets its restart policy from podman once it has answered."""
     site = Site(lab, tmp_path, "x")
+    site.write("cluster.yaml", LLAMA.format(name="x") + ALONE)
     text = (lab.dir / "inventory.yaml").read_text("utf-8")
     site.write("inventory.yaml", text.replace("spark-2: {", "spark-2: {runtime: podman, "))
     podman = ["sudo", "podman"]
     lab.run("spark-2", [*podman, "rmi", "--force", "--all"])
     try:
         first = changed(site.events("up"))
-        assert {"tiny/image/spark-2", "tiny/supervise/0", "tiny/supervise/1"} <= set(first)
+        assert {"tiny/image/spark-2", "alone/supervise/0"} <= set(first)
         assert changed(site.events("up")) == []
-        for host, engine, name in (
-            ("spark-1", ["docker"], "orch-x-tiny-0"),
-            ("spark-2", podman, "orch-x-tiny-1"),
-        ):
-            policy = lab.run(host, [*engine, "inspect", "--format", POLICY, name]).stdout.strip()
-            assert policy == "on-failure"
+        inspect = [*podman, "inspect", "--format", POLICY, "orch-x-alone-0"]
+        assert lab.run("spark-2", inspect).stdout.strip() == "on-failure"
     finally:
         site.orch("down", rc=None)
     assert site.ranks() == {}
