@@ -18,7 +18,8 @@ from tests.lab.site import LLAMA, Site, changed
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(SET_UP_SECONDS)]
 
-ALONE = """  alone: {profile: lab-llama, hosts: [spark-2], port: 8001, gate: {rdma: "off"}}\n"""
+ALONE = """  alone: {profile: lab-llama, hosts: [spark-2], port: 8001, share_gpu: true, gate: {rdma: "off"}}\n"""
+TWO = LLAMA.format(name="x").replace("port: 8000", "port: 8000, share_gpu: true") + ALONE
 POLICY = "{{.HostConfig.RestartPolicy.Name}}"
 
 
@@ -50,7 +51,7 @@ def test_the_network_comes_up_and_is_undone(lab: Lab) -> None:
 def test_a_gang_of_docker_and_podman(lab: Lab, tmp_path: Path) -> None:
     """Docker gives the image; a model on one host alone gets its restart policy from podman once it has answered."""
     site = Site(lab, tmp_path, "x")
-    site.write("cluster.yaml", LLAMA.format(name="x") + ALONE)
+    site.write("cluster.yaml", TWO)
     text = (lab.dir / "inventory.yaml").read_text("utf-8")
     site.write("inventory.yaml", text.replace("spark-2: {", "spark-2: {runtime: podman, "))
     podman = ["sudo", "podman"]
