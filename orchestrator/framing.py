@@ -19,11 +19,12 @@ from __future__ import annotations
 import base64
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.script import Command, Script, quote
+from orchestrator.shared import FUNCTIONS, begin, shared
 
 SHELL = "/bin/sh"
 NO_SUDO = 126  # exit code of a command that needed root and could not have it; see `no_sudo`
@@ -72,7 +73,8 @@ MADE = """
 [ -e "$S/lock" ] || ( umask 022; mkdir -p "$S" && : >>"$S/lock" )
 """
 
-# d: scratch folder; c: the command's text; o, e: its output; x: output was thrown away; n: no root;
+# d: scratch folder; c: the command's text; o, e: its output; x: output was thrown away; n: no root (those of
+# reads that share a shell end in their index, the variable n);
 # r: frames to be sent: each write of its own would be a packet of its own.
 _PRELUDE = """
 [ "$m" ] || exit 97
@@ -90,21 +92,21 @@ trap 'rm -rf "$d"' EXIT
 if command -v timeout >/dev/null 2>&1; then T=1; else T=; fi
 B() { { printf '%s\\n' "$1" >"$d/c" && true >"$d/o" && true >"$d/e"; } 2>/dev/null || f=w
 read -r a _ </proc/uptime; [ "$f" != w ]; }
-X() { ${T:+timeout -k @grace@ "$1"} /bin/sh "$d/c" >>"$d/o" 2>>"$d/e" 9>&-; }
-E() { r=$3; read -r b _ </proc/uptime
-[ ! -e "$d/x" ] || { f=t; rm -f "$d/x"; }
+X() { ${T:+timeout -k @grace@ "$1"} /bin/sh "$d/c$n" >>"$d/o$n" 2>>"$d/e$n" 9>&-; }
+E() { r=$3; [ "$b" ] || { b=0; read -r b _ </proc/uptime; }
+[ ! -e "$d/x$n" ] || { f=t; rm -f "$d/x$n"; }
 [ ! -e "$d/n" ] || { f=n; rm -f "$d/n"; }
 [ "$f" != w ] || r=125
 { printf '%s frame %s %s %s %s %s\\n' "$m" "$1" "$r" "$a" "$b" "$f" &&
-{ [ ! -s "$d/o" ] || [ "$f" = w ] || tail -c "$2" "$d/o"; } && printf '\\n%s err\\n' "$m" &&
-{ [ ! -s "$d/e" ] || [ "$f" = w ] || tail -c "$2" "$d/e"; } && printf '\\n%s done\\n' "$m"
+{ [ ! -s "$d/o$n" ] || [ "$f" = w ] || tail -c "$2" "$d/o$n"; } && printf '\\n%s err\\n' "$m" &&
+{ [ ! -s "$d/e$n" ] || [ "$f" = w ] || tail -c "$2" "$d/e$n"; } && printf '\\n%s done\\n' "$m"
 } >>"$d/r" || Z broken
-f=-; return "$r"; }
-q= f=- a=0 b=0
+f=- b=; return "$r"; }
+q= n= f=- a=0 b=
 read -r p _ </proc/self/stat
 { while sleep 0.3 && [ -d "$d" ]; do
 kill -0 "$p" || { rm -rf "$d"; exit; }
-find "$d" -name '[oe]' -size +@flood@ | while read -r l; do : >"$l"; : >"$d/x"; done
+find "$d" -name '[oe]*' -size +@flood@ | while read -r l; do : >"$l"; : >"$d/x${l##*/?}"; done
 done; } </dev/null >/dev/null 2>&1 9>&- &
 """
 
@@ -193,15 +195,34 @@ def render(
         parts.append(_FEEDS)
     if any(command.sudo for command in commands):
         parts.append(_root(become, marker))
-    last = flushes(script)
-    for index, command in enumerate(commands):
-        stops = script.stop_on_error and index < len(script.commands)
-        parts.append(_line(index, command, become, marker, stops=stops))
-        if last[index] > index or index == len(commands) - 1:
-            continue
-        parts.append("G\n")
+    if shared(script):
+        parts.append(_fill(FUNCTIONS, grace=GRACE))
+    parts += _body(script, become, marker)
     parts.append('printf \'%s end\\n\' "$m" >>"$d/r"; G\n)\n')
     return "".join(parts).encode(errors="surrogateescape")
+
+
+def _body(script: Script, become: Become, marker: str) -> Iterator[str]:
+    """The commands in their order, and where their frames are sent."""
+    commands = list(commands_of(script).values())
+    runs = {run[0]: run for run in shared(script)}
+    joined = {index for run in runs.values() for index in run}
+    ends = {run[-1] for run in runs.values()}
+    last = flushes(script)
+    for index, command in enumerate(commands):
+        if index in runs:
+            yield begin(runs[index], commands)
+        if index in joined:
+            yield f"A {index} {_seconds(command)} {command.keep + 1}\n"
+        else:
+            stops = script.stop_on_error and index < len(script.commands)
+            yield _line(index, command, become, marker, stops=stops)
+        if index == len(commands) - 1:
+            return
+        if index in ends or (last[index] == index and index not in joined):
+            yield "G\n"
+        elif last[index] == index:
+            yield "V\n"
 
 
 def flushes(script: Script) -> list[int]:
@@ -246,7 +267,7 @@ def _sentinel(marker: str) -> str:
 
 
 def _line(index: int, command: Command, become: Become, marker: str, *, stops: bool) -> str:
-    seconds = max(1, math.ceil(command.timeout))
+    seconds = _seconds(command)
     run = f"Y {seconds} {index}" if command.sudo else f"X {seconds}"
     password = become.password if command.sudo and become.mode == "sudo" else None
     feed = _feed(command.stdin)
@@ -257,6 +278,11 @@ def _line(index: int, command: Command, become: Become, marker: str, *, stops: b
         run = f"{feed} | {run}" if feed else f"{run} </dev/null"
     line = f"B {quote(command.sh)} && {run}; E {index} {command.keep + 1} $?"
     return f'[ "$q" ] || {{ {line} || q=1; }}\n' if stops else f"{line}\n"
+
+
+def _seconds(command: Command) -> int:
+    """Its time limit as `timeout` takes it."""
+    return max(1, math.ceil(command.timeout))
 
 
 def _feed(data: bytes) -> str:

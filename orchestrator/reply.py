@@ -19,6 +19,7 @@ from orchestrator.framing import (
     flushes,
 )
 from orchestrator.script import Command, Result, Script
+from orchestrator.shared import LIMIT, shared
 
 
 class Reply:
@@ -33,6 +34,7 @@ class Reply:
         self._looked = 0
         self._sent = time.time()
         self._lock_wait = lock_wait if script.mutates else 0.0
+        self._together = LIMIT + GRACE if shared(script) else 0  # seconds before any runs alone
         self._flushes = flushes(script)
         self._timeouts = [command.timeout for command in commands_of(script).values()]
         keeps = sum(2 * command.keep + 512 for command in commands_of(script).values())
@@ -61,7 +63,7 @@ class Reply:
         if self.frames >= len(self._timeouts):
             return slack
         awaited = self._timeouts[self.frames : self._flushes[self.frames] + 1]
-        return sum(math.ceil(one) + GRACE for one in awaited) + slack
+        return sum(math.ceil(one) + GRACE for one in awaited) + self._together + slack
 
     def results_so_far(self) -> Mapping[str, Result]:
         """The frames that arrived whole."""

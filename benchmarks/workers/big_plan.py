@@ -23,8 +23,7 @@ from orchestrator.cli import collect_rarely
 from orchestrator.cli.playbooks import cluster_playbook
 from orchestrator.plan.build import build
 from orchestrator.plan.show import counts, lines
-from orchestrator.run.converge import survey
-from orchestrator.run.session import host_reader
+from orchestrator.run.survey import host_reader, survey
 from orchestrator.run.world import LiveWorld
 from orchestrator.script import Command, Result, Script, Sh
 from orchestrator.spec.resolve import load_cluster

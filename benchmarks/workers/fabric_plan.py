@@ -22,8 +22,7 @@ from orchestrator.cli.playbooks import cluster_playbook, with_options
 from orchestrator.contracts import Step
 from orchestrator.plan.build import build
 from orchestrator.rdma.trials import QUICK
-from orchestrator.run.converge import survey
-from orchestrator.run.session import host_reader
+from orchestrator.run.survey import host_reader, survey
 from orchestrator.run.world import LiveWorld
 from orchestrator.script import Command, Result
 from orchestrator.spec.resolve import load_inventory

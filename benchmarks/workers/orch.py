@@ -14,7 +14,7 @@ from orchestrator.hosts.reader import read
 from orchestrator.plan.build import build
 from orchestrator.plan.decide import settled
 from orchestrator.redact import Redactor
-from orchestrator.run.converge import survey
+from orchestrator.run.survey import survey
 from orchestrator.run.world import LiveWorld, Reads
 from orchestrator.spec.playbook import PlaybookFile
 from orchestrator.spec.resolve import load_cluster

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,12 +20,14 @@ from orchestrator.errors import OrchError
 from orchestrator.plan.build import build
 from orchestrator.plan.decide import Decision, settled
 from orchestrator.plan.show import counts, lines
-from orchestrator.run.converge import Toolbox, converge, exit_code, survey, worst
 from orchestrator.run.events import Bus, Served
-from orchestrator.run.executor import Outcome
 from orchestrator.run.observers import open_bus
-from orchestrator.run.session import HostApplier, host_leases, host_reader
+from orchestrator.run.survey import host_reader, survey, worst
 from orchestrator.run.world import LiveWorld
+
+if TYPE_CHECKING:  # what carries a plan out is loaded when there is something to do
+    from orchestrator.run.converge import Toolbox
+    from orchestrator.run.executor import Outcome
 
 
 def look(site: Site, playbook: str) -> Decision:
@@ -109,6 +112,7 @@ def _carried_through(
 ) -> int:
     """Do what is to be done, and tell what came of it."""
     from orchestrator.run.aftermath import clean_up, served, still_up  # a while to load
+    from orchestrator.run.converge import converge, exit_code
     from orchestrator.run.proof import proofs
 
     bus, world = tools.bus, tools.world
@@ -125,7 +129,7 @@ def _carried_through(
         served=served(site.cluster, steps, outcome, world),
         running=still_up(site.cluster, world) if code else (),
         evidence=found.evidence,
-        then=_then(playbook, code),
+        then=_then(site, playbook, code),
     )
     return code
 
@@ -147,6 +151,8 @@ def carried_out(
     site: Site, steps: Mapping[str, Step], bus: Bus, cancel: threading.Event
 ) -> tuple[LiveWorld, Outcome]:
     """Steps from first read to last outcome, for a verb that makes a document of what they left."""
+    from orchestrator.run.converge import converge
+
     world, decision = surveyed(site, steps, bus)
     outcome, _ = converge(steps, decision, toolbox(site, world, bus, cancel), replanned(bus))
     return world, outcome
@@ -162,6 +168,9 @@ def told_beside(site: Site) -> Iterator[tuple[Bus, threading.Event]]:
 
 def toolbox(site: Site, world: LiveWorld, bus: Bus, cancel: threading.Event) -> Toolbox:
     """What a run on the site's hosts needs."""
+    from orchestrator.run.converge import Toolbox
+    from orchestrator.run.session import HostApplier, host_leases
+
     return Toolbox(
         world=world,
         apply=HostApplier(site.hosts, world, bus, cancel),
@@ -171,11 +180,12 @@ def toolbox(site: Site, world: LiveWorld, bus: Bus, cancel: threading.Event) -> 
     )
 
 
-def _then(playbook: str, code: int) -> list[str]:
+def _then(site: Site, playbook: str, code: int) -> list[str]:
     """What to type next."""
     if code == 0:
         return []
-    again = f"orch {playbook}" if playbook in ("up", "down") else f"orch run {playbook}"
+    verb = [playbook] if playbook in ("up", "down") else ["run", playbook]
+    again = shlex.join(["orch", *verb, *site.words])
     return [again] if code == 130 else ["orch runs show last", again]
 
 

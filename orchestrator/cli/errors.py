@@ -29,10 +29,28 @@ def run_guarded(command: click.Command) -> int:
     except OrchError as error:
         show_error(error)
         return error.exit_code
+    except (
+        OSError
+    ) as error:  # of this machine: a full disk, a folder that is gone, no right to write
+        what = f"{error.filename}: " if error.filename is not None else ""
+        show_error(OrchError(f"{what}{error.strerror or error}"), error)
+        return 1
+    except (
+        Exception
+    ) as bug:  # nothing of ours should get here; nobody shall have to read a traceback for it
+        at = traceback.extract_tb(bug.__traceback__)[-1]
+        show_error(
+            OrchError(
+                f"orch itself is at fault: {type(bug).__name__}: {bug} ({at.filename}:{at.lineno})",
+                hint="ORCH_TRACEBACK=1 in front shows the way there: report it, with your files",
+            ),
+            bug,
+        )
+        return 1
     return 0
 
 
-def show_error(error: OrchError) -> None:
+def show_error(error: OrchError, cause: Exception | None = None) -> None:
     """Print an error for a tired person: what, where, why, what to type next."""
     findings = getattr(error, "findings", ())
     for finding in findings:
@@ -41,4 +59,4 @@ def show_error(error: OrchError) -> None:
     if error.hint:
         click.echo(f"{click.style('hint', fg='cyan')}: {error.hint}", err=True)
     if os.environ.get("ORCH_TRACEBACK") or "-v" in sys.argv or "--verbose" in sys.argv:
-        traceback.print_exception(error)
+        traceback.print_exception(cause or error)

@@ -167,7 +167,9 @@ def _text(word: str) -> tuple[str, str]:
     try:
         path = path.expanduser()
         if not path.is_file():
-            raise FilesWrong(f"there is no file {word}")
+            raise FilesWrong(
+                f"{word} is not a file" if path.exists() else f"there is no file {word}"
+            )
         if path.stat().st_size > MAX_BYTES:
             raise FilesWrong(f"{word} is larger than 1 MiB: no file that can be taken")
         return path.read_text(encoding="utf-8-sig"), str(path.parent.absolute())

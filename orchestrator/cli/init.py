@@ -98,7 +98,7 @@ def _write(asked: Asked) -> int:
         if errors:
             return _unreachable(asked, errors)
         _note(asked, f"looking for the cables of {len(hosts)} hosts")
-        cabled = _renamed(_look(pool, _ports(cluster, hosts)), hosts)
+        cabled = _renamed(_look(pool, _ports(cluster, hosts))[0], hosts)
     written = list(hosts.values())
     text = inventory_text(written, cabled, absolute(asked.ssh))
     kept = put(asked.path, text)
@@ -138,13 +138,17 @@ def _unreachable(asked: Asked, errors: Mapping[str, OrchError]) -> int:
     if asked.json:
         told = {host: {"error": str(one), "hint": one.hint} for host, one in errors.items()}
         click.echo(json.dumps({"version": 1, "errors": told}, indent=2, ensure_ascii=False))
+    _tell(errors)
+    click.echo("nothing was written", err=True)
+    return max(one.exit_code for one in errors.values())
+
+
+def _tell(errors: Mapping[str, OrchError]) -> None:
     for host, one in errors.items():
         where = "" if str(one).startswith(host) else f"{host}: "
         click.echo(f"{click.style('error', fg='red')}: {where}{one}", err=True)
         if one.hint:
             click.echo(f"{click.style('hint', fg='cyan')}: {one.hint}", err=True)
-    click.echo("nothing was written", err=True)
-    return max(one.exit_code for one in errors.values())
 
 
 def _renamed(cabled: Discovery, hosts: Mapping[str, WrittenHost]) -> Discovery:
@@ -182,12 +186,13 @@ def _compare(asked: Asked) -> int:
     cluster = load_inventory(asked.path)
     with _pool(cluster, asked) as pool:
         _note(asked, f"looking for the cables of {len(cluster.hosts)} hosts")
-        cabled = _look(pool, cluster_ports(cluster))
+        cabled, errors = _look(pool, cluster_ports(cluster))
     differences = compare(cluster, cabled)
     wrong = any(one.grade == "wrong" for one in differences)
+    code = int(wrong) or max((one.exit_code for one in errors.values()), default=0)
     if asked.json:
         _print(asked, (), cabled, differences, None)
-        return int(wrong)
+        return code
     for one in differences:
         colour = "red" if one.grade == "wrong" else "yellow"
         where = f" ({one.path})" if one.path else ""
@@ -198,7 +203,7 @@ def _compare(asked: Asked) -> int:
         click.echo("\nwhat was seen:\n\nlinks:")
         for link in links_of(cabled):
             click.echo(f"  - {link_text(link)}")
-    return int(wrong)
+    return code
 
 
 # --- both ----------------------------------------------------------------------------------------------
@@ -214,16 +219,15 @@ def _pool(cluster: Cluster, asked: Asked) -> Any:
     return Pool(cluster.hosts, secrets, accept_new_host_keys=asked.accept)
 
 
-def _look(pool: Any, ports: Ports) -> Discovery:
-    """All hosts at once: each listens while the others call."""
+def _look(pool: Any, ports: Ports) -> tuple[Discovery, Mapping[str, OrchError]]:
+    """All hosts at once, each listens while the others call; and why some can't."""
     from orchestrator.hosts.reader import read
     from orchestrator.network.discovery import discover
     from orchestrator.network.look import look_reads, seen_by
 
     reading = read(pool, look_reads(ports))
-    for host, error in reading.errors.items():
-        click.echo(f"{click.style('error', fg='red')}: {host}: {error}", err=True)
-    return discover(ports, seen_by(ports, reading))
+    _tell(reading.errors)
+    return discover(ports, seen_by(ports, reading)), reading.errors
 
 
 def _note(asked: Asked, text: str) -> None:

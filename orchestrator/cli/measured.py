@@ -15,10 +15,10 @@ from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.build import build
 from orchestrator.rdma.answers import FabricVerdict
 from orchestrator.rdma.words import headline
-from orchestrator.run.converge import worst
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Outcome
 from orchestrator.run.fabric import Fabrics
+from orchestrator.run.survey import worst
 from orchestrator.steps.measure import Wanted
 
 PLAYBOOK = "verify-rdma"

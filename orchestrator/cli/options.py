@@ -56,9 +56,12 @@ class Site:
         """The hosts that `--hosts` names (groups too), or None for all."""
         if self._hosts is None:
             return None
+        from orchestrator.errors import FilesWrong
         from orchestrator.plan.build import named_hosts
 
         names = tuple(name.strip() for name in self._hosts.split(",") if name.strip())
+        if not names:
+            raise FilesWrong("--hosts names no host", hint="leave it out for all of them")
         return frozenset(named_hosts(self.cluster, names))
 
     @cached_property
@@ -86,6 +89,13 @@ class Site:
     @property
     def held(self) -> dict[str, Held]:
         return self.hosts.held
+
+    @property
+    def words(self) -> list[str]:
+        """The files, overrides and hosts as they are typed again."""
+        file = [] if self.path == Path("cluster.yaml") else [str(self.path)]
+        sets = [word for one in self._overrides for word in ("--set", one)]
+        return [*file, *sets, *(() if self._hosts is None else ("--hosts", self._hosts))]
 
     def also(self, *overrides: str) -> Site:
         """The same files with more overrides, which win over those that are there."""

@@ -17,7 +17,7 @@ def plan(site: Site, playbook: str) -> None:
     """Show what would change; exit as `up` would because of what is wrong already now."""
     from orchestrator.cli.drive import look
     from orchestrator.plan.show import as_json
-    from orchestrator.run.converge import worst
+    from orchestrator.run.survey import worst
 
     decision = look(site, playbook)
     if site.json:

@@ -20,11 +20,11 @@ from orchestrator.plan.decide import Decision, lost, settled
 from orchestrator.plan.part import part
 from orchestrator.run.aftermath import clean_up, served, still_up
 from orchestrator.run.back import Back, go_back
-from orchestrator.run.converge import Aftermath, Toolbox, converge, exit_code, survey, worst
+from orchestrator.run.converge import Aftermath, Toolbox, converge, exit_code
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Outcome
 from orchestrator.run.observers import open_bus
-from orchestrator.run.session import host_reader
+from orchestrator.run.survey import host_reader, survey, worst
 from orchestrator.run.world import LiveWorld
 from orchestrator.spec.models import Cluster
 

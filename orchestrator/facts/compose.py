@@ -131,8 +131,10 @@ class ReadComposeProgram:
         return script(compose=probe(sh('{}\necho "program $c"\necho end', Raw(PROGRAM))))
 
     def parse(self, results: Mapping[str, Result]) -> str:
-        (line,) = listed(results, "compose", "docker compose")
-        return line.removeprefix("program").strip()
+        lines = listed(results, "compose", "docker compose")
+        if len(lines) != 1 or not lines[0].startswith("program"):
+            raise Unknown(f"docker compose: {lines[:1]} is no answer")
+        return lines[0].removeprefix("program").strip()
 
 
 @question

@@ -13,7 +13,12 @@ from pathlib import Path
 
 import paramiko
 from fabric import Config, Connection  # type: ignore[import-untyped]
-from paramiko.ssh_exception import ChannelException, ProxyCommandFailure
+from paramiko.ssh_exception import (
+    ChannelException,
+    ConfigParseError,
+    CouldNotCanonicalize,
+    ProxyCommandFailure,
+)
 
 from orchestrator.errors import (
     AuthRefused,
@@ -118,7 +123,7 @@ class Opener:
                     connect_timeout=max(1, round(timeout)),
                     connect_kwargs=kwargs,
                 )
-        except ValueError as error:
+        except (ValueError, CouldNotCanonicalize) as error:
             raise FilesWrong(f"address {address}: {error}") from error
         name = connection.host
         if connection.port != 22:
@@ -132,7 +137,7 @@ class Opener:
             if wanted and not Path(wanted).exists():
                 raise FilesWrong(f"the ssh config file {wanted} does not exist")
             if wanted not in self._configs:
-                self._configs[wanted] = Config(runtime_ssh_path=wanted or None)
+                self._configs[wanted] = _parsed(wanted)
             return self._configs[wanted]
 
     @contextmanager
@@ -218,6 +223,17 @@ def _network(error: OSError, where: str, timeout: float | None = None) -> Unreac
             f"{where} refused the connection", hint="is sshd running there? is the port right?"
         )
     return Unreachable(f"{where}: {error.strerror or error or type(error).__name__}", hint=OFF)
+
+
+def _parsed(path: str) -> Config:
+    """That file, or ssh's own two where it is ""."""
+    try:
+        return Config(runtime_ssh_path=path or None)
+    except (ConfigParseError, UnicodeDecodeError) as error:
+        raise FilesWrong(
+            f"{path or '~/.ssh/config or /etc/ssh/ssh_config'} can't be read: {error}",
+            hint="`ssh -G localhost` names the line",
+        ) from error
 
 
 def _known_hosts(connection: Connection, ssh: Ssh) -> list[Path]:

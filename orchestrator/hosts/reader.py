@@ -187,10 +187,7 @@ def read(
     by_host: dict[str, list[tuple[int, Asked]]] = {}
     for host, query in wanted:
         by_host.setdefault(host, []).append(told[query])
-    asked = {
-        host: union_of(one for _, one in sorted(by_host[host], key=itemgetter(0)))
-        for host in sorted(by_host)
-    }
+    asked = _asked(by_host)
     errors: dict[str, OrchError] = {}
     fresh = {host: Answers(host) for host in asked}
     scripts = {host: Script(one.commands) for host, one in asked.items() if one.commands}
@@ -203,6 +200,19 @@ def read(
             fresh[host] = asked[host].split(host, outcome)
     _read_http(hosts, asked, fresh, errors)
     return Reading({**_old(known), **_over(known, fresh)}, errors)
+
+
+def _asked(by_host: Mapping[str, list[tuple[int, Asked]]]) -> dict[str, Union]:
+    """What to ask each host; hosts that are asked the same share one of them."""
+    same: dict[tuple[int, ...], Union] = {}
+    asked: dict[str, Union] = {}
+    for host in sorted(by_host):
+        ordered = sorted(by_host[host], key=itemgetter(0))
+        numbers = tuple(number for number, _ in ordered)
+        if numbers not in same:
+            same[numbers] = union_of(one for _, one in ordered)
+        asked[host] = same[numbers]
+    return asked
 
 
 def _old(known: Mapping[str, Facts] | None) -> dict[str, Answers]:

@@ -79,7 +79,12 @@ def _built(cluster: Cluster, entry: StageEntry, undo: bool) -> Iterable[Step]:
     name = entry.stage or ""
     if name not in builders:
         raise unknown("stage", name, builders)
-    return builders[name](cluster, entry.with_)
+    try:
+        return list(builders[name](cluster, entry.with_))
+    except (ValueError, TypeError) as error:
+        if isinstance(error, FilesWrong) or not entry.with_:
+            raise
+        raise FilesWrong(f"stage {name}: `with:` can't be taken: {error}") from error
 
 
 def _wanted(cluster: Cluster, entry: StageEntry, step: Step, only: frozenset[str] | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -25,4 +26,13 @@ def stage_builders() -> Mapping[str, StageBuilder]:
             if name in found:
                 raise ValueError(f"stage {name!r} is offered twice, again in {info.name}")
             found[name] = builder
+    return found
+
+
+@cache
+def stage_options() -> Mapping[str, tuple[str, ...]]:
+    """Stage name → the options that its builder takes from `with:`, for those that take some."""
+    found: dict[str, tuple[str, ...]] = {}
+    for builder in stage_builders().values():
+        found.update(getattr(sys.modules[builder.__module__], "OPTIONS", {}))
     return found

@@ -19,8 +19,9 @@ from orchestrator.flags import flags
 from orchestrator.ranks.entrypoint import FOLDER, READY
 from orchestrator.ranks.files import Word, on_host, rank_folder, words
 from orchestrator.ranks.labels import labels
-from orchestrator.ranks.secret_marks import NAME, secret_values
+from orchestrator.ranks.secret_marks import secret_values
 from orchestrator.script import Command, Raw, Script, Sh, all_of, quote, seq, sh
+from orchestrator.spec.fields import VARIABLE
 
 ENV_LINE_MAX = 60_000  # env files are read with a 64 KiB line buffer
 CREATE_TIMEOUT = 120.0
@@ -98,7 +99,7 @@ def environment(rank: Rank) -> tuple[dict[str, str], dict[str, str]]:
     held: dict[str, str] = {}
     loose: dict[str, str] = {}
     for name, value in sorted(rank.env.items()):
-        if not NAME.match(name) or "\0" in value:
+        if not VARIABLE.match(name) or "\0" in value:
             raise FilesWrong(f"{rank.deployment}: {name!r} can't be an environment variable")
         odd = "\n" in value or "\r" in value or len(value.encode()) > ENV_LINE_MAX
         (loose if odd else held)[name] = value

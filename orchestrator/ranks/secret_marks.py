@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from orchestrator.contracts import Rank
 from orchestrator.script import secret_mark
-
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def secret_values(rank: Rank) -> dict[str, str]:

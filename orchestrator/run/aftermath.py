@@ -11,11 +11,12 @@ from orchestrator.contracts import Hosts, Step, World
 from orchestrator.errors import OrchError
 from orchestrator.plan.graph import ordered
 from orchestrator.ranks.context import subject
-from orchestrator.run.converge import Aftermath, Toolbox, survey
+from orchestrator.run.converge import Aftermath, Toolbox
 from orchestrator.run.events import Running, Served
 from orchestrator.run.evidence import gather
 from orchestrator.run.executor import Executor, Outcome
 from orchestrator.run.journal import runs_folder
+from orchestrator.run.survey import survey
 from orchestrator.run.world import LiveWorld
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.spec.services import SERVICES, listens

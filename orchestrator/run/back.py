@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from orchestrator.contracts import Step
 from orchestrator.plan.decide import settled
 from orchestrator.plan.part import renamed
-from orchestrator.run.converge import Toolbox, execute, exit_code, survey
+from orchestrator.run.converge import Toolbox, execute, exit_code
+from orchestrator.run.survey import survey
 from orchestrator.run.world import LiveWorld
 
 BACK = "back/"

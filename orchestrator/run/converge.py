@@ -6,17 +6,17 @@ The lease, the hosts, the observers come in as arguments: this file knows their 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.contracts import Step
-from orchestrator.errors import OrchError, Unreachable
 from orchestrator.knowledge import Cause
-from orchestrator.plan.decide import Decision, decide, first_reads, futile, lost
+from orchestrator.plan.decide import Decision, first_reads, futile, lost
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Applier, Clock, Executor, Outcome
+from orchestrator.run.survey import settle, worst
 from orchestrator.run.world import LiveWorld, Reads
 
 
@@ -49,24 +49,6 @@ class Toolbox:
     cancel: threading.Event = field(default_factory=threading.Event)
     clock: Clock = field(default_factory=Clock)
     aftermath: Callable[[Outcome, Toolbox], Aftermath] = lambda outcome, tools: Aftermath()
-
-
-def survey(steps: Mapping[str, Step], world: LiveWorld) -> Decision:
-    """Read the hosts and decide."""
-    world.read(first_reads(steps))
-    return settle(steps, world)
-
-
-def settle(steps: Mapping[str, Step], world: LiveWorld) -> Decision:
-    """Decide, and ask what is still missing: HTTP and the like, where the rest is as it should be."""
-    decision = decide(steps, world)
-    while decision.missing:
-        unread = frozenset(read for read in decision.missing if not world.known(frozenset({read})))
-        if not unread:
-            break
-        world.read(unread)
-        decision = decide(steps, world)
-    return decision
 
 
 def hosts_to_hold(decision: Decision) -> frozenset[str]:
@@ -129,11 +111,3 @@ def exit_code(outcome: Outcome) -> int:
         return 130
     left = any(state == "skipped" for state in outcome.states.values())
     return worst(outcome.errors.values()) or int(left)
-
-
-def worst(errors: Iterable[OrchError]) -> int:
-    """One exit code for many errors: theirs if they agree, else unreachable before the others."""
-    codes = {error.exit_code for error in errors}
-    if len(codes) <= 1:
-        return next(iter(codes), 0)
-    return Unreachable.exit_code if Unreachable.exit_code in codes else 1

@@ -16,6 +16,9 @@ from typing import Any
 from orchestrator.contracts import Change, Event, Observer, Plan, Step
 from orchestrator.errors import OrchError, Refused
 
+END_OF_TIME = (
+    253_402_214_400  # the last day that a calendar has a name for, in seconds since the epoch
+)
 SCHEMA = 1  # raised when a field changes its meaning or goes; not when one is added
 
 
@@ -75,6 +78,8 @@ class Running:
 
 def redact_all(value: Any, redact: Callable[[str], str]) -> Any:
     """The same value with each string, keys too, passed through `redact`; the rest as text."""
+    if type(value) is str:  # nearly all of a plan
+        return redact(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
@@ -301,13 +306,15 @@ def from_json(form: Mapping[str, Any]) -> Event:
     if form["v"] != SCHEMA:
         raise ValueError(f"event schema {form['v']}, this orch reads {SCHEMA}")
     event = Event(float(form["at"]), str(form["run"]), str(form["kind"]))
-    data = form.get("data", {})
+    if not 0 <= event.at < END_OF_TIME:
+        raise ValueError(f"{event.at} is no time")
+    data, step, host = form.get("data", {}), form.get("step"), form.get("host")
     if not isinstance(data, Mapping):
         raise TypeError("data is not an object")
     return replace(
         event,
-        step=form.get("step"),
-        host=form.get("host"),
+        step=None if step is None else str(step),
+        host=None if host is None else str(host),
         text=str(form.get("text", "")),
         data=data,
     )

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from orchestrator.contracts import Event
 from orchestrator.errors import FilesWrong
 from orchestrator.run.events import from_json, to_json
-from orchestrator.run.record import Record, fold
+from orchestrator.run.record import Record
 
 TAIL_BYTES = 65_536  # enough for a last line in a listing; a longer one is read in full
 
@@ -87,9 +87,22 @@ def _event(line: str) -> Event | None:
 
 def read_run(path: Path) -> Run:
     """A whole run. Tolerates a cut last line, as `kill -9` leaves it."""
-    events = list(read_events(path))
-    good = [event for event in events if event is not None]
-    return Run(path, fold(good), held(path), len(events) - len(good))
+    record, damaged = fold_readable(read_events(path))
+    return Run(path, record, held(path), damaged)
+
+
+def fold_readable(events: Iterable[Event | None]) -> tuple[Record, int]:
+    """What events tell, and how many were cut or hold something else than orch writes there."""
+    record, damaged = Record(), 0
+    for event in events:
+        if event is None:
+            damaged += 1
+            continue
+        try:
+            record.add(event)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            damaged += 1
+    return record, damaged
 
 
 def list_runs(folder: Path | None = None, limit: int | None = None) -> list[Run]:
@@ -107,7 +120,7 @@ def _glance(path: Path) -> Run:
         lines = file.read().splitlines() or [b""]
     last = lines[-1] if len(lines) > 1 or size <= TAIL_BYTES else _last_line(path)
     events = [_event(line.decode(errors="replace")) for line in dict.fromkeys((first, last))]
-    return Run(path, fold(event for event in events if event is not None), held(path))
+    return Run(path, fold_readable(events)[0], held(path))
 
 
 def _last_line(path: Path) -> bytes:

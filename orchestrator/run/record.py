@@ -158,10 +158,10 @@ class Record:
             self.steps[name] = StepRecord(
                 name,
                 role=str(item.get("role", "change")),
-                host=item.get("host"),
-                scope=item.get("scope"),
+                host=_word(item.get("host")),
+                scope=_word(item.get("scope")),
                 stage=str(item.get("stage", "")),
-                needs=tuple(item.get("needs", ())),
+                needs=tuple(map(str, item.get("needs", ()))),
                 state=_planned_state(item),
                 summary=str(item.get("change") or ""),
                 why=str(item.get("problem") or ""),
@@ -185,6 +185,10 @@ class Record:
         self.served = list(data.get("served", ()))
         self.running = list(data.get("running", ()))
         self.then = list(data.get("then", ()))
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _planned_state(item: Mapping[str, Any]) -> State:
@@ -241,7 +245,7 @@ def _failed(step: StepRecord, event: Event) -> None:
 def _skipped(step: StepRecord, event: Event) -> None:
     needed = event.data.get("needed", True)
     step.state, step.why = ("skipped" if needed else "pruned"), event.text
-    step.because = tuple(event.data.get("because", ()))
+    step.because = tuple(map(str, event.data.get("because", ())))
 
 
 _FOLDS: Mapping[str, Callable[[StepRecord, Event], None]] = {

@@ -7,33 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from orchestrator.contracts import Hosts, Step, World
+from orchestrator.contracts import Hosts, Step
 from orchestrator.errors import CommandFailed, OrchError, OutcomeUnknown
 from orchestrator.framing import Held
-from orchestrator.hosts.reader import apply_and_read, read
+from orchestrator.hosts.reader import apply_and_read
 from orchestrator.run.events import Bus
 from orchestrator.run.lease import myself
 from orchestrator.run.leases import Leases
 from orchestrator.run.retry import retrying
-from orchestrator.run.world import HostAnswers, LiveWorld, Reads
+from orchestrator.run.world import LiveWorld, Reads
 from orchestrator.script import Result, Script
-
-
-def host_reader(hosts: Hosts) -> Callable[[Reads], World]:
-    """Asks hosts anew, one script per host, all at once. An unreachable host answers with that error."""
-
-    def reader(wanted: Reads) -> World:
-        reading = read(hosts, wanted)
-        lost = {host: _lost(host, error, wanted) for host, error in reading.errors.items()}
-        return {**reading, **lost}
-
-    return reader
-
-
-def _lost(host: str, error: OrchError, wanted: Reads) -> HostAnswers:
-    answers = HostAnswers(host)
-    answers.answers = {query: error for where, query in wanted if where == host}
-    return answers
 
 
 @dataclass

@@ -24,8 +24,9 @@ from orchestrator.flags import flags
 from orchestrator.ranks.entrypoint import READY
 from orchestrator.ranks.files import on_host, words
 from orchestrator.ranks.labels import labels
-from orchestrator.ranks.secret_marks import NAME, secret_values
+from orchestrator.ranks.secret_marks import secret_values
 from orchestrator.script import Command, Raw, Script, Sh, argv, seq, sh
+from orchestrator.spec.fields import VARIABLE
 
 HERE = "\x01"  # stands for the rank's folder until the host is known
 OURS = re.compile(r"(?<![\w./-])/orch(?=/)")
@@ -44,7 +45,7 @@ def exports(rank: Rank) -> Sh:
     """The rank's environment as shell; secrets are not in it."""
     lines: list[Sh] = []
     for name, value in sorted({**rank.env, **visible(rank)}.items()):
-        if not NAME.match(name) or "\0" in value:
+        if not VARIABLE.match(name) or "\0" in value:
             raise FilesWrong(f"{rank.deployment}: {name!r} can't be an environment variable")
         lines.append(sh("export {}={}", Raw(Sh(name)), value))
     for name, folders in sorted(rank.paths.items()):

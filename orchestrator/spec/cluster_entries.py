@@ -19,6 +19,7 @@ from orchestrator.spec.fields import (
     Size,
     Strict,
     Supervision,
+    Variable,
     Version,
 )
 from orchestrator.spec.profile_entries import LimitsEntry, Parallel
@@ -67,7 +68,7 @@ class DeploymentEntry(Strict):
     enabled: bool = True
     supervision: Supervision | None = None
     args: Mapping[str, Any] = {}
-    env: Mapping[str, Scalar] = {}
+    env: Mapping[Variable, Scalar] = {}
 
 
 class Hooks(Strict):

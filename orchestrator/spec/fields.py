@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
@@ -16,6 +17,8 @@ from pydantic import (
 from orchestrator.flags.versions import Range, number
 from orchestrator.spec.units import parse_duration, parse_size
 
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
 
 def _size(value: str | int) -> str | int:
     parse_size(value)
@@ -25,6 +28,14 @@ def _size(value: str | int) -> str | int:
 def _duration(value: str | float) -> str | float:
     parse_duration(value)
     return value
+
+
+def _variable(name: str) -> str:
+    if not VARIABLE.match(name):
+        raise ValueError(
+            f"{name[:60]!r} can't be an environment variable (letters, digits and underscore, no digit first)"
+        )
+    return name
 
 
 def _version(value: object) -> object:
@@ -47,6 +58,7 @@ EngineVersion = Annotated[str, AfterValidator(_engine_version)]
 Versions = Annotated[str, AfterValidator(_versions)]
 Version = Annotated[Literal[1], BeforeValidator(_version)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]
+Variable = Annotated[str, AfterValidator(_variable)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Size = Annotated[
     str | int,

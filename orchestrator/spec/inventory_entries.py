@@ -18,6 +18,7 @@ from orchestrator.spec.fields import (
     Port,
     Size,
     Strict,
+    Variable,
     Version,
 )
 from orchestrator.spec.kind_entries import ExpectEntry, PortSpec, PrepareEntry
@@ -85,7 +86,7 @@ class HostEntry(Strict):
     install_packages: bool | None = Field(
         default=None, description="may install missing tools with apt or dnf"
     )
-    env: Mapping[str, str | int | float] | None = None
+    env: Mapping[Variable, str | int | float] | None = None
 
 
 def _two_ends(ends: tuple[str, ...]) -> tuple[str, ...]:

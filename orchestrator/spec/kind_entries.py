@@ -16,6 +16,7 @@ from orchestrator.spec.fields import (
     Netdev,
     Size,
     Strict,
+    Variable,
     Version,
 )
 
@@ -115,7 +116,7 @@ class Kind(Strict):
     gpu: str | None = None
     mtu: int = 9000
     prepare: Prepare = Prepare()
-    env: Mapping[str, Sourced] = {}
+    env: Mapping[Variable, Sourced] = {}
     rank_env_ring: Mapping[str, Sourced] = {}
     rank_env_wide_ring: Mapping[str, Sourced] = {}
     quirks: tuple[str, ...] = ()

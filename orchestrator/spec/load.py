@@ -47,7 +47,10 @@ class Document(Generic[M]):
     def said(self) -> dict[str, Any]:
         """What the file says, nulls included: a null takes away what it builds on."""
         data = shape.strip(self.kind, self.node.data(), nulls=True)
-        return data if isinstance(data, dict) else {}
+        if not isinstance(data, dict):
+            return {}
+        salvage.blank(data, self.wrong)
+        return data
 
     def touched(self, *path: str | int) -> bool:
         """Whether something at, below or above this path is wrong."""

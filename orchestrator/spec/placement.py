@@ -208,7 +208,7 @@ class Placer:
             port=port,
             gate=entry.gate,
             endpoint=entry.endpoint,
-            after=entry.after,
+            after=tuple(other for other in entry.after if other in self._known()),
             gpus=_gpus(entry, profile, slot),
             share_gpu=entry.share_gpu,
             memory_bytes=None if entry.memory is None else parse_size(entry.memory),

@@ -21,6 +21,7 @@ from orchestrator.spec.fields import (
     Size,
     Strict,
     Supervision,
+    Variable,
     Version,
     Versions,
 )
@@ -72,7 +73,7 @@ class LimitsEntry(Strict):
 
 class VersionForm(Strict):
     args: Mapping[str, Any] = {}
-    env: Mapping[str, Scalar] = {}
+    env: Mapping[Variable, Scalar] = {}
 
 
 class ProfileFile(Strict):
@@ -88,11 +89,11 @@ class ProfileFile(Strict):
     image: str | None = None
     entrypoint: str | None = None
     args: Mapping[str, Any] = {}
-    env: Mapping[str, Scalar] = {}
-    env_by_host: Mapping[str, Mapping[str, Scalar]] = {}
+    env: Mapping[Variable, Scalar] = {}
+    env_by_host: Mapping[str, Mapping[Variable, Scalar]] = {}
     engine_version: EngineVersion | None = None
     by_version: Mapping[Versions, VersionForm] = {}
-    secrets: Mapping[str, SecretRef] = {}
+    secrets: Mapping[Variable, SecretRef] = {}
     api_key: SecretRef | None = None
     mounts: tuple[MountEntry, ...] = ()
     tmpfs: Mapping[str, str] = Field(default={}, description="path → mount options, 'size=1g'")

@@ -13,6 +13,7 @@ from orchestrator.spec import inventory as inventories
 from orchestrator.spec import overrides as sets
 from orchestrator.spec import wording
 from orchestrator.spec.check import check, missing
+from orchestrator.spec.hooks import hook_findings
 from orchestrator.spec.inventory import Inventory, Names
 from orchestrator.spec.library import Library
 from orchestrator.spec.links import LinkReader, network
@@ -95,7 +96,8 @@ def load(path: Path, overrides: Sequence[str] = (), *, purpose: Purpose = "check
     findings = list(reader.files.findings)
     if purpose != "look":
         whole = not any(one.path.startswith("links") for one in findings)
-        findings += [reader.located(one) for one in check(cluster, links=whole)]
+        found = (*check(cluster, links=whole), *hook_findings(cluster.hooks, cluster.root))
+        findings += [reader.located(one) for one in found]
     findings += [reader.located(one) for one in missing(cluster, wanted=purpose == "up")]
     return Loaded(cluster, tuple(dict.fromkeys(findings)))
 

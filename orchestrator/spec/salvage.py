@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -39,6 +40,17 @@ def take_out(data: Any, error: ValidationError) -> bool:
         else:
             changed |= _remove(data, path)
     return changed
+
+
+def blank(data: dict[str, Any], places: Sequence[Sequence[str | int]]) -> None:
+    """Nothing in the place of what is wrong, so that its name stays known; lists go as a whole."""
+    for place in places:
+        keys = [str(part) for part in takewhile(lambda part: isinstance(part, str), place)]
+        parent: Any = data
+        for key in keys[:-1]:
+            parent = parent.get(key) if isinstance(parent, dict) else None
+        if keys and isinstance(parent, dict) and keys[-1] in parent:
+            parent[keys[-1]] = None
 
 
 def _renamed(node: Node, path: Sequence[str], name: str) -> Node:

@@ -113,9 +113,13 @@ def _place(root: Node, error: ErrorDetails) -> Wrong:
 
 
 def _another_member_fits(wrong: Wrong, wrongs: Sequence[Wrong]) -> bool:
-    """Whether errors lie deeper: then some member of the union has the right outer type."""
+    """Whether some member of the union has the right outer type: errors lie deeper, or are not about types."""
     depth = len(wrong.path)
-    return any(len(other.path) > depth and other.path[:depth] == wrong.path for other in wrongs)
+    return any(
+        other.path[:depth] == wrong.path
+        and (len(other.path) > depth or other.kind not in _EXPECTED)
+        for other in wrongs
+    )
 
 
 def _meant(annotation: Any, root: Node, wrongs: Sequence[Wrong]) -> set[Path]:

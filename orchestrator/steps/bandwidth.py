@@ -180,3 +180,4 @@ def _of_link(
 
 
 STAGES = {"bandwidth": bandwidth_steps}
+OPTIONS = {"bandwidth": ("accept",)}

@@ -155,3 +155,4 @@ def tools_step(host: Host, netdevs: frozenset[str], **more: Any) -> ToolsThere:
 
 
 STAGES = {"fabric-tools": tools_steps, "measure": measure_steps}
+OPTIONS = dict.fromkeys(STAGES, tuple(Wanted.__dataclass_fields__))

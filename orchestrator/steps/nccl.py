@@ -221,3 +221,4 @@ def _of(cluster: Cluster, deployment: Deployment, run: str) -> Iterable[Step]:
 
 
 STAGES = {"nccl": nccl_steps}
+OPTIONS = {"nccl": ("run", "hosts")}

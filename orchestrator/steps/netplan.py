@@ -229,3 +229,4 @@ def network_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step
 
 
 STAGES = {"network": network_steps}
+OPTIONS = {"network": ("deadline",)}

@@ -28,7 +28,9 @@ class ShellCheck:
         return Script({"check": command})
 
     def parse(self, results: Mapping[str, Result]) -> bool:
-        result = results["check"]
+        result = results.get("check")
+        if result is None:
+            raise Unknown("the check gave no answer")
         if result.rc in (124, 126, 127, 137):
             raise Unknown(f"the check could not be run (exit {result.rc}): {_tail(result)}")
         return result.rc == 0

@@ -20,10 +20,10 @@ from orchestrator.network.netplan import wanted_of
 from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.decide import Decision
 from orchestrator.plan.graph import ordered
-from orchestrator.run.converge import survey
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Executor, Outcome
-from orchestrator.run.session import HostApplier, host_reader
+from orchestrator.run.session import HostApplier
+from orchestrator.run.survey import host_reader, survey
 from orchestrator.run.world import LiveWorld
 from orchestrator.script import Command, Script
 from orchestrator.spec.models import Cluster

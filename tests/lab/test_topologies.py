@@ -21,10 +21,10 @@ from orchestrator.network.topology import plan_fabric
 from orchestrator.plan.decide import settled
 from orchestrator.plan.graph import ordered
 from orchestrator.rdma.preflight import preflight, preflight_reads
-from orchestrator.run.converge import survey
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Executor
-from orchestrator.run.session import HostApplier, host_reader
+from orchestrator.run.session import HostApplier
+from orchestrator.run.survey import host_reader, survey
 from orchestrator.run.world import LiveWorld
 from orchestrator.spec.models import Cluster
 from orchestrator.spec.resolve import load_inventory

@@ -144,7 +144,7 @@ def test_an_error_of_the_run_itself_leaves_no_rank(
         converge(*words)
         raise Locked("b is locked by eve", host="b")
 
-    monkeypatch.setattr("orchestrator.cli.drive.converge", fenced)
+    monkeypatch.setattr("orchestrator.run.converge.converge", fenced)
     assert run(monkeypatch, Interrupting(duo.hosts)).exit_code == 5
     assert started(duo) == {"a", "b"}
     assert duo.left() == []
@@ -156,7 +156,7 @@ def test_another_runs_ranks_stay(duo: Duo, monkeypatch: pytest.MonkeyPatch) -> N
         raise Locked("a is locked by eve", host="a")
 
     duo.another_runs("a", "orch-duo-vl-nccl-all-gather-0")
-    monkeypatch.setattr("orchestrator.cli.drive.converge", locked)
+    monkeypatch.setattr("orchestrator.run.converge.converge", locked)
     assert run(monkeypatch, duo.hosts).exit_code == 5
     assert duo.left() == ["orch-duo-vl-nccl-all-gather-0"]
 

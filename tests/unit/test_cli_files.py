@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator.cli import root
 from orchestrator.cli.errors import run_guarded
+from orchestrator.cli.options import Site as Typed
+from orchestrator.cli.playbooks import cluster_playbook
+from orchestrator.errors import FilesWrong
+from orchestrator.plan.build import build
 from orchestrator.spec import check
 from tests.unit.spec.conftest import QuietEngine, Site
 
@@ -116,3 +121,81 @@ def test_a_verb_that_is_none(word: str, told: str) -> None:
     done = orch(word)
     assert done.exit_code == 2
     assert f"there is no verb {word!r}: {told}" in done.stderr
+
+
+def test_a_playbook_is_told_all_its_unknown_words(site: Site) -> None:
+    site.write(
+        "playbooks/mine.yaml",
+        "version: 1\nname: mine\nstages:\n"
+        "  - {stage: swp}\n"
+        "  - {stage: network, with: {dedline: 3}, when: unifed-memory}\n"
+        "  - {stage: bandwidth, on: [pair, spark-9], retry: conect}\n",
+    )
+    with pytest.raises(FilesWrong) as caught:
+        cluster_playbook(site.load(), "mine")
+    said = [str(one).removeprefix(f"{site.root}/") for one in caught.value.findings]
+    assert said == [
+        "playbooks/mine.yaml:4:13: error: stages.0.stage: there is no stage 'swp' (did you mean 'swap'?)",
+        "playbooks/mine.yaml:5:38: error: stages.1.with.dedline: there is no option of network 'dedline' "
+        "(did you mean 'deadline'?)",
+        "playbooks/mine.yaml:5:48: error: stages.1.when: there is no predicate 'unifed-memory' "
+        "(did you mean 'unified-memory'?)",
+        "playbooks/mine.yaml:6:52: error: stages.2.retry: there is no retry policy 'conect' "
+        "(did you mean 'connect'?)",
+        "playbooks/mine.yaml:6:35: error: stages.2.on.1: there is no host or group 'spark-9' "
+        "(did you mean 'spark-3'?)",
+    ]
+
+
+def test_an_option_of_a_stage_that_can_not_be_taken(site: Site) -> None:
+    text = "version: 1\nname: mine\nstages: [{stage: network, with: {deadline: soon}}]\n"
+    site.write("playbooks/mine.yaml", text)
+    cluster = site.load()
+    with pytest.raises(FilesWrong, match="stage network: `with:` can't be taken: 'soon'"):
+        build(cluster, cluster_playbook(cluster, "mine"))
+
+
+@pytest.mark.parametrize("verb", ["render", "plan", "up", "down"])
+def test_hosts_that_name_none_are_not_all_and_not_nothing(site: Site, verb: str) -> None:
+    """As `--hosts "$UNSET"` gives them."""
+    for hosts in ("", " , "):
+        done = orch(verb, "--hosts", hosts)
+        assert isinstance(done.exception, FilesWrong)
+        assert "--hosts names no host" in str(done.exception)
+
+
+def test_what_is_typed_again_has_the_same_words() -> None:
+    def words(file: str, sets: tuple[str, ...], hosts: str | None) -> list[str]:
+        typed = Typed(Path(file), sets, hosts, json=False, verbose=False,
+                      accept_new_host_keys=False, purpose="up")  # fmt: skip
+        return typed.words
+
+    assert words("cluster.yaml", (), None) == []
+    again = ["my.yaml", "--set", "vl.port=1", "--hosts", "a,b"]
+    assert words("my.yaml", ("vl.port=1",), "a,b") == again
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (OSError(28, "No space left on device"), "error: No space left on device"),
+        (FileNotFoundError(2, "No such file", "x.yaml"), "error: x.yaml: No such file"),
+        (KeyError("vl"), "error: orch itself is at fault: KeyError: 'vl' ("),
+    ],
+)
+def test_no_traceback_unless_asked_for(
+    fault: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    def broken() -> None:
+        raise fault
+
+    monkeypatch.setattr("sys.argv", ["orch"])
+    monkeypatch.delenv("ORCH_TRACEBACK", raising=False)
+    assert run_guarded(broken) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(told)
+    assert "Traceback" not in said
+    monkeypatch.setenv("ORCH_TRACEBACK", "1")
+    assert run_guarded(broken) == 1
+    assert "raise fault" in capsys.readouterr().err

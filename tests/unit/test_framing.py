@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import Failed, Fenced, Locked, OutcomeUnknown
 from orchestrator.framing import (
+    GRACE,
     Become,
     Held,
     flushes,
@@ -25,6 +26,7 @@ from orchestrator.framing import (
 )
 from orchestrator.reply import Reply, no_sudo, parse
 from orchestrator.script import Command, Result, Script, Sh, argv, sh
+from orchestrator.shared import LIMIT, shared
 
 MARKER = "0123456789abcdef0123456789abcdef"
 SHELLS = [["dash"], ["bash"], ["bash", "--posix"]] + [
@@ -198,11 +200,91 @@ def test_a_background_child_does_not_hold_the_reply(shell: Sequence[str]) -> Non
     assert time.monotonic() - began < 6
 
 
-def test_a_flood_does_not_fill_the_scratch_folder() -> None:
-    flood = Sh('head -c 200000000 /dev/zero; sleep 0.7; du -k "${0%/*}/o" >&2; echo end')
-    result = go(Script({"one": Command(flood, keep=100)}))["one"]
+@pytest.mark.parametrize("others", [{}, {"two": text("echo two")}], ids=["alone", "shared"])
+def test_a_flood_does_not_fill_the_scratch_folder(others: Mapping[str, Command]) -> None:
+    flood = Sh('head -c 200000000 /dev/zero; sleep 0.7; du -k "${0%/*}"/o* >&2; echo end')
+    results = go(Script({"one": Command(flood, keep=100), **others}))
+    result = results["one"]
     assert int(result.err.split()[0]) < 66_000
     assert result.truncated and result.out.endswith(b"end\n") and result.rc == 0
+    assert [results[name].out for name in others] == [b"two\n"] * len(others)
+    assert not any(results[name].truncated for name in others)
+
+
+# --- quick reads that share a shell ---------------------------------------------------------
+
+
+def test_what_orch_itself_starts_for_twenty_reads(tmp_path: Path) -> None:
+    """One shell and one time limit for all of them; more would be paid for on each host."""
+    tools = ("mktemp", "timeout", "tail", "cat", "rm", "id", "base64")
+    log = tmp_path / "log"
+    for tool in tools:
+        shim = tmp_path / tool
+        shim.write_text(f'#!/bin/sh\necho {tool} >>{log}\nexec {shutil.which(tool)} "$@"\n')
+        shim.chmod(0o755)
+    script = Script({f"n{i}": text(f"exit {i}") for i in range(20)})
+    results = go(script, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert [one.rc for one in results.values()] == list(range(20))
+    assert log.read_text().split() == ["mktemp", "timeout", "cat", "rm"]
+
+
+def test_reads_that_share_a_shell_do_not_see_each_other(shell: Sequence[str]) -> None:
+    look = 'echo "$#,$*,$x,$m,$(pwd),$(cat)"; type f >/dev/null 2>&1 && echo f'
+    script = Script(
+        {
+            "before": text(look),
+            "sets": text("x=1; f() { :; }; set -e; cd /; trap 'echo bye' EXIT; set -- a b; exit 4"),
+            "breaks": text("break; return 3"),
+            "after": text(look),
+            "group": text("kill -9 $$"),
+            "end": text("echo end"),
+        }
+    )
+    results = go(script, shell)
+    assert results["sets"].out == b"bye\n" and results["sets"].rc == 4
+    assert results["before"].out == results["after"].out
+    assert results["after"].out.startswith(f"0,,,,{Path.cwd()},\n".encode())
+    assert results["breaks"].rc == 3
+    assert results["group"].rc == 137 and results["end"].out == b"end\n"
+
+
+def test_what_is_too_slow_for_a_shared_shell_has_all_of_its_time(
+    tmp_path: Path, shell: Sequence[str]
+) -> None:
+    """The shell's limit is the shortest of them: it ends `slow`, which then runs again, alone."""
+    log = tmp_path / "log"
+    script = Script(
+        {
+            "done": Command(sh("echo done >>{}; echo done", str(log)), timeout=1),
+            "slow": Command(sh("echo slow >>{}; echo a; sleep 1.5; echo b", str(log)), timeout=9),
+            "hangs": Command(Sh("echo c; sleep 30"), timeout=1),
+            "next": Command(Sh("echo next; exit 5"), timeout=9),
+        }
+    )
+    results = go(script, shell)
+    assert log.read_text().split() == ["done", "slow", "slow"]
+    assert results["done"].out == b"done\n"
+    assert (results["slow"].rc, results["slow"].out) == (0, b"a\nb\n")
+    assert results["slow"].seconds >= 1.5
+    assert (results["hangs"].rc, results["hangs"].out) == (124, b"c\n")
+    assert (results["next"].rc, results["next"].out) == (5, b"next\n")
+
+
+def test_only_quick_reads_share_a_shell() -> None:
+    quick, long = text("true"), Command(Sh("true"), timeout=61)
+    fed, root = Command(Sh("cat"), stdin=b"x"), Command(Sh("true"), sudo=True)
+    each = (quick, quick, fed, quick, quick, quick, root, quick, long, quick, quick)
+    mixed = {str(i): one for i, one in enumerate(each)}
+    assert shared(Script(mixed)) == [[0, 1], [3, 4, 5], [9, 10]]
+    assert shared(Script({"one": quick})) == []
+    for kept in (
+        Script(mixed, mutates=True),
+        Script(mixed, once=True),
+        Script(mixed, stop_on_error=True),
+    ):
+        assert shared(kept) == []
+    reply = Reply(Script({"a": quick, "b": quick}), MARKER)
+    assert reply.patience() == 2 * (30 + GRACE) + 40 + LIMIT + GRACE
 
 
 # --- root -----------------------------------------------------------------------------------
@@ -422,25 +504,34 @@ def test_no_scratch_folder_runs_nothing(tmp_path: Path) -> None:
     assert not effect.exists()
 
 
-def test_a_scratch_folder_that_fills_up_fails_the_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("names", "place"),
+    [(["one"], b'"$1" >"$d/c"'), (["one", "two"], b'>"$d/c$1"'), (["one", "two"], b'>"$d/j"')],
+)
+def test_a_scratch_folder_that_fills_up_fails_the_command(
+    names: Sequence[str], place: bytes
+) -> None:
     """The command's text can't be written: it must not run as an empty one and succeed."""
-    program = render(Script({"one": text("echo ran"), "two": text("echo two")}), marker=MARKER)
+    script = Script({name: text(f"echo {name}") for name in names})
+    program = render(script, marker=MARKER)
     # /dev/full takes nothing, like a full disk.
-    broken = program.replace(b'printf \'%s\\n\' "$1" >"$d/c"', b"printf '%s\\n' \"$1\" >/dev/full")
+    broken = program.replace(place, place.split(b">")[0] + b">/dev/full")
     assert broken != program
-    results = parse(feed(broken), MARKER, Script({"one": text("x"), "two": text("x")}))
-    assert results["one"].rc == 125 and b"full" in results["one"].err
+    results = parse(feed(broken), MARKER, script)
+    assert all(one.rc == 125 and b"full" in one.err for one in results.values())
 
 
-def test_without_timeout_on_the_host_it_still_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [["one"], ["one", "two"]])
+def test_without_timeout_on_the_host_it_still_runs(tmp_path: Path, names: Sequence[str]) -> None:
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in ("sh", "mktemp", "rm", "tail", "sleep", "find", "id", "cat", "base64", "echo"):
         (folder / tool).symlink_to(str(shutil.which(tool)))
-    program = render(Script({"one": text("echo hi")}), marker=MARKER)
+    script = Script({name: text("echo hi") for name in names})
+    program = render(script, marker=MARKER)
     program = program.replace(b"PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin", b"PATH=$PATH")
     reply = feed(program, env={"PATH": str(folder)})
-    assert parse(reply, MARKER, Script({"one": text("")}))["one"].out == b"hi\n"
+    assert [one.out for one in parse(reply, MARKER, script).values()] == [b"hi\n"] * len(names)
 
 
 # --- lock and lease -------------------------------------------------------------------------

@@ -68,6 +68,31 @@ def test_cut_at_any_byte_it_is_still_read(journals: Open, tmp_path: Path) -> Non
         assert len(run.record.steps) in {0, 12}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"v": 1, "at": 1e300, "run": "r", "kind": "step-started", "step": "a"}',
+        '{"v": 1, "at": Infinity, "run": "r", "kind": "note"}',
+        '{"v": 1, "at": 1, "run": "r", "kind": "plan", "data": {"steps": 3}}',
+        '{"v": 1, "at": 1, "run": "r", "kind": "plan", "data": {"steps": [{}]}}',
+        '{"v": 1, "at": 1, "run": "r", "kind": "run-done", "data": {"served": 1}}',
+        '{"v": 1, "at": 1, "run": "r", "kind": "step-skipped", "step": "a", "data": {"because": 1}}',
+        "[]",
+    ],
+)
+def test_a_line_that_holds_something_else_is_counted_and_the_rest_is_told(
+    journals: Open, tmp_path: Path, line: str
+) -> None:
+    journal = journals(RUN)
+    Story(2, [journal]).fail()
+    journal.close()
+    with journal.path.open("a") as file:
+        file.write(line + "\n")
+    run = read_run(journal.path)
+    assert (run.outcome, run.damaged) == ("failed", 1)
+    assert [one.id for one in list_runs(tmp_path)] == [RUN]
+
+
 def test_a_second_run_never_writes_into_the_first(journals: Open) -> None:
     journals(RUN)
     with pytest.raises(FileExistsError):

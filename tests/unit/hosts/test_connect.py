@@ -13,7 +13,7 @@ import paramiko
 import pytest
 from paramiko.hostkeys import HostKeys
 
-from orchestrator.errors import Unreachable
+from orchestrator.errors import FilesWrong, Unreachable
 from orchestrator.hosts import connect
 from orchestrator.hosts.connect import Opener
 from orchestrator.hosts.keys import KnownKeys
@@ -143,3 +143,13 @@ def test_whatever_went_wrong_there_is_something_to_do(error: Exception, seconds:
     assert isinstance(said, Unreachable)
     assert "10.0.0.1" in str(said) or "passphrase" in str(said)
     assert said.hint
+
+
+@pytest.mark.parametrize("text", [b"Host *\n  ProxyJump\n", b"\xff\xfe\x00"])
+def test_an_ssh_config_that_can_not_be_read_is_told_as_such(tmp_path: Path, text: bytes) -> None:
+    config = tmp_path / "config"
+    config.write_bytes(text)
+    opener = Opener(KnownKeys())
+    with pytest.raises(FilesWrong, match=f"{config} can't be read") as caught:
+        opener.open("192.0.2.1", Ssh(config=str(config)))
+    assert "ssh -G" in caught.value.hint

@@ -14,8 +14,9 @@ from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Failed, NoPatience, Refused
 from orchestrator.plan.decide import futile
 from orchestrator.plan.graph import ordered
-from orchestrator.run.converge import Toolbox, converge, exit_code, hosts_to_hold, survey
+from orchestrator.run.converge import Toolbox, converge, exit_code, hosts_to_hold
 from orchestrator.run.executor import Clock, Executor, Outcome
+from orchestrator.run.survey import survey
 from orchestrator.run.world import Reads
 from orchestrator.script import Script
 from tests.unit.toy import Get, Set, ToyHosts, set_step

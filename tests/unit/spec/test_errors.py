@@ -275,3 +275,53 @@ def test_old_booleans_in_arguments_are_pointed_out(site: Site) -> None:
     loaded = load(site.root / "cluster.yaml")
     assert loaded.cluster.deployments["vl"].profile.args["enforce-eager"] == "yes"
     assert any("'yes' is text here; write true for a switch" in str(one) for one in loaded.warnings)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("profiles/big.yaml", "{A: one, B: two}", '{"A B": one}',
+         "profiles/big.yaml:6:7: error: env.A B: 'A B' can't be an environment variable"),
+        ("profiles/big.yaml", "{A: one, B: two}", "{A=B: one}", "env.A=B: 'A=B' can't be"),
+        ("profiles/big.yaml", "{A: one, B: two}", '{"": one}', "env.: '' can't be"),
+        ("profiles/big.yaml", "{A: one, B: two}", "{}\nsecrets: {1A: {env: X}}", "secrets.1A: '1A' can't"),
+        ("cluster.yaml", "    hosts: pair", "    hosts: pair\n    env: {a-b: 1}", "env.a-b: 'a-b' can't be"),
+    ],
+)  # fmt: skip
+def test_a_variable_that_no_program_can_be_given(
+    site: Site, file: str, old: str, new: str, said: str
+) -> None:
+    site.edit(file, old, new)
+    assert said in site.error()
+
+
+@pytest.mark.parametrize("port", ["70000", "0", "-1"])
+def test_a_port_out_of_range_is_blamed_once(site: Site, port: str) -> None:
+    site.edit("cluster.yaml", "    hosts: pair", f"    hosts: pair\n    port: {port}")
+    assert "should be at " in site.error()
+
+
+@pytest.mark.parametrize("value", ["text", "3", "[a]"])
+def test_defaults_that_are_no_mapping_are_told_and_nothing_else_is_blamed(
+    site: Site, value: str
+) -> None:
+    site.edit("inventory.yaml", "hosts:\n", f"defaults: {value}\nhosts:\n")
+    assert "error: defaults: should be a mapping" in site.error()
+
+
+def test_a_deployment_after_what_can_be_no_name(site: Site) -> None:
+    site.edit("cluster.yaml", "    hosts: pair", "    hosts: pair\n    after: [10.0.0.0/8]")
+    assert "there is no deployment '10.0.0.0/8'" in site.error()
+
+
+def test_hooks_are_told_all_at_once_with_their_places(site: Site) -> None:
+    text = (site.root / "cluster.yaml").read_text()
+    hooks = "hooks:\n  before: {netwrk: [mine]}\n  after: {start: [nosuch, mine.yaml]}\n"
+    site.write("cluster.yaml", text + hooks)
+    site.write("playbooks/mine.yaml", "version: 1\nname: mine\nstages: [{stage: swap}]\n")
+    stage, book = site.errors()
+    assert stage.startswith("cluster.yaml:9:12: error: hooks.before.netwrk: there is no stage")
+    assert "did you mean 'network'?" in stage
+    assert book.startswith(
+        "cluster.yaml:10:19: error: hooks.after.start.0: no playbooks/nosuch.yaml"
+    )
