@@ -25,6 +25,11 @@ engines_option = click.option(
     help="What the hosts shall serve with; llamacpp alone is ready in a minute.",
 )  # fmt: skip
 
+release_option = click.option(
+    "--release", default="", metavar="CODENAME",
+    help="Debian or Ubuntu release of the hosts, as trixie.  [default: this machine's own]",
+)  # fmt: skip
+
 
 @click.group()
 def lab() -> None:
@@ -60,17 +65,19 @@ def _progress() -> Progress:
     "--vm", is_flag=True, help="What `up --vm` needs: QEMU, an image, two booted machines."
 )
 @engines_option
-def setup(vm: bool, engines: tuple[str, ...]) -> None:
+@release_option
+def setup(vm: bool, engines: tuple[str, ...], release: str) -> None:
     """Make what labs need, once: engine, host image, vLLM's CPU build, llama.cpp, a tiny model."""
     home = _home()
     if vm:
+        _of_one_release(release)
         from orchestrator.lab.vm.up import set_up_vms
 
         click.echo(f"ready in {set_up_vms(home, _progress(), count=2).image.folder}")
         return
     from orchestrator.lab.setup import set_up
 
-    pieces = set_up(home, _progress(), engines)
+    pieces = set_up(home, _progress(), engines, release)
     click.echo(f"ready in {home.path}: {pieces.image}")
 
 
@@ -87,6 +94,7 @@ def setup(vm: bool, engines: tuple[str, ...]) -> None:
 @click.option("--like", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Build the hosts, ports and links of this inventory.")  # fmt: skip
 @engines_option
+@release_option
 @json_option
 def up(
     count: int | None,
@@ -96,6 +104,7 @@ def up(
     folder: Path | None,
     like: Path | None,
     engines: tuple[str, ...],
+    release: str,
     as_json: bool,
 ) -> None:
     """Start a lab and write its inventory."""
@@ -107,10 +116,19 @@ def up(
         raise FilesWrong(
             "--like says how many hosts and how they are cabled: no --hosts, no --topology"
         )
+    if vm:
+        _of_one_release(release)
     hosts, segments = _shape(count, topology) if model is None else (model.hosts, model.segments)
-    wish = Wish(name, hosts, segments, folder or Path(".orch/lab") / name, model, engines)
+    wish = Wish(name, hosts, segments, folder or Path(".orch/lab") / name, model, engines, release)
     record = bring_up(_home(), wish, _progress(), _vms() if vm else None)
     _show(record, wish, as_json)
+
+
+def _of_one_release(asked: str) -> None:
+    from orchestrator.lab.recipe import recipe
+
+    if asked not in ("", recipe().vm.release):
+        raise FilesWrong(f"--release {asked}: virtual machines are of {recipe().vm.release}")
 
 
 def _vms() -> Making:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from orchestrator.errors import Unknown
 from orchestrator.facts.answers import Image
@@ -32,9 +32,14 @@ PODMAN_FORM = FORM.replace(".Id", ".ID")
 ABSENT = re.compile(r"no such image|image not known", re.IGNORECASE)
 
 
-def pulled(digest: str) -> bool:
-    """Is it a registry's? Podman has digests of images that it built or loaded too."""
-    return not digest.startswith(NOWHERE)
+def pulled(digests: Sequence[str]) -> tuple[str, ...]:
+    """Those of a registry: podman has digests of images that it built or loaded too.
+
+    What docker saved podman 5.4 loads as docker.io/…, with a digest that no registry has (4.3: localhost/…); it has
+    the same under the name that a copy is given here.
+    """
+    made = {digest.partition("@")[2] for digest in digests if digest.startswith(NOWHERE)}
+    return tuple(digest for digest in digests if digest.partition("@")[2] not in made)
 
 
 @question
@@ -75,9 +80,7 @@ class ReadImage:
                 reference=self.reference,
                 present=True,
                 id=name if name.startswith("sha256:") else f"sha256:{name}",
-                digests=tuple(
-                    digest for digest in map(text_of, found["digests"] or ()) if pulled(digest)
-                ),
+                digests=pulled([text_of(digest) for digest in found["digests"] or ()]),
                 architecture=text_of(found["arch"]),
                 size_bytes=whole(found["size"]),
             )

@@ -19,7 +19,6 @@ from orchestrator.errors import CommandFailed, Failed, NoPatience, Refused
 from orchestrator.lab.command import run, run_logged
 from orchestrator.lab.docker import Docker
 from orchestrator.lab.home import Home, gib
-from orchestrator.lab.image import base_tag
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.recipe import content_hash, package_folder, recipe
 from orchestrator.lab.tree import ENGINE
@@ -153,10 +152,10 @@ def finish(folder: Path) -> None:
 
 
 def compile_and_try(
-    docker: Docker, home: Home, progress: Progress, image: str, folder: Path
+    docker: Docker, home: Home, progress: Progress, image: str, base: str, folder: Path
 ) -> None:
     """Compile for the host image's interpreter, and let both programs say their version there."""
-    done = home.path / f"{folder.name}.tried-{base_tag().rpartition(':')[2]}"
+    done = home.path / f"{folder.name}.tried-{base.rpartition(':')[2]}"
     if done.exists():
         return
     user = ("--user", f"{os.getuid()}:{os.getgid()}", "--env", "HOME=/tmp", "--network", "none")

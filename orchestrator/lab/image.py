@@ -1,4 +1,4 @@
-"""Builds the image that every lab host is started from, of this machine's own release."""
+"""Builds the image that a lab's hosts are started from, of this machine's own release or another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 from orchestrator.errors import CommandFailed, Refused
-from orchestrator.lab.command import as_root, run, run_logged
+from orchestrator.lab.command import as_root, run_logged
 from orchestrator.lab.docker import Docker
 from orchestrator.lab.home import Home, gib
 from orchestrator.lab.progress import Progress
@@ -25,6 +25,7 @@ FILES = {
     "orch-lab-net.service": ("/etc/systemd/system/orch-lab-net.service", 0o644),
     "container.conf": ("/etc/systemd/system/docker.service.d/orch-lab.conf", 0o644),
     "storage.conf": ("/etc/containers/storage.conf", 0o644),
+    "udevadm": ("/usr/local/bin/udevadm", 0o755),
     "sshd.conf": ("/etc/ssh/sshd_config.d/10-orch-lab.conf", 0o644),
     "sudoers": ("/etc/sudoers.d/orch", 0o440),
 }
@@ -39,49 +40,54 @@ rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id
 """
 
 
-def codename() -> str:
-    """VERSION_CODENAME of this machine; its lab hosts are of the same release."""
-    found = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    if found not in recipe().host_image.releases:
-        known = ", ".join(recipe().host_image.releases)
+def codename(asked: str = "") -> str:
+    """The release of a lab's hosts: the one that was asked for, else that of this machine."""
+    known = recipe().host_image.releases
+    found = asked or platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    if found not in known:
+        whose = "the release" if asked else "this machine's release"
         raise Refused(
-            f"no recipe for lab hosts of this machine's release {found or '(unnamed)'}",
-            hint=f"the lab runs on {known}",
+            f"no recipe for lab hosts of {whose} {found or '(unnamed)'}",
+            hint=f"there is one for {', '.join(known)}",
         )
     return found
 
 
-def release() -> Release:
-    return recipe().host_image.releases[codename()]
+def release(name: str) -> Release:
+    return recipe().host_image.releases[name]
 
 
-def base_tag() -> str:
+def packages_of(name: str) -> tuple[str, ...]:
+    return (*recipe().host_image.packages, *release(name).packages)
+
+
+def base_tag(name: str) -> str:
     """The packages alone: what takes most of a minute to make."""
-    packages = recipe().host_image.model_dump(exclude={"masked"})
-    return f"{BASE}:{content_hash(packages, codename(), platform.machine())}"
+    parts = (name, release(name).components, packages_of(name), platform.machine())
+    return f"{BASE}:{content_hash(*parts)}"
 
 
-def image_tag() -> str:
+def image_tag(name: str) -> str:
     """Named by what goes into it: a change of the recipe is another image."""
-    parts = (base_tag(), package_folder("inside"), recipe().host_image.masked, FINISH)
+    parts = (base_tag(name), package_folder("inside"), recipe().host_image.masked, FINISH)
     return f"{REPOSITORY}:{content_hash(*parts)}"
 
 
-def ensure_host_image(docker: Docker, home: Home, progress: Progress) -> str:
-    """Return the image's tag, building it when this engine has none of that recipe."""
-    tag = image_tag()
+def ensure_host_image(docker: Docker, home: Home, progress: Progress, name: str) -> str:
+    """Return the tag of a release's image, building it when this engine has none of that recipe."""
+    base, tag = base_tag(name), image_tag(name)
     if docker.has_image(tag):
         return tag
     with home.lock("image"):
-        if not docker.has_image(base_tag()):
-            _bootstrap(docker, home, progress)
+        if not docker.has_image(base):
+            _bootstrap(docker, home, progress, name)
         if not docker.has_image(tag):
             with progress.timed("host image (our files)"):
-                _finish(docker, tag)
+                _finish(docker, base, tag)
     return tag
 
 
-def _bootstrap(docker: Docker, home: Home, progress: Progress) -> None:
+def _bootstrap(docker: Docker, home: Home, progress: Progress, name: str) -> None:
     """Make the base image with mmdebstrap, from this machine's own mirror if no other is reached."""
     if home.free_bytes() < ROOM:
         raise Refused(
@@ -91,26 +97,26 @@ def _bootstrap(docker: Docker, home: Home, progress: Progress) -> None:
     log = home.log("mmdebstrap")
     with home.scratch("host-image") as folder:
         tree = folder / "rootfs.tar"
-        with progress.timed(f"host image {codename()} (mmdebstrap)", log):
+        with progress.timed(f"host image {name} (mmdebstrap)", log):
             try:
-                run_logged([*as_root(), *bootstrap_argv(tree, mirror=None)], log)
+                run_logged([*as_root(), *bootstrap_argv(tree, name)], log)
             except CommandFailed as first:
                 own = own_mirror()
                 if own is None:
                     raise
                 progress.note(f"{first}; again with this machine's own mirror {own}")
-                run_logged([*as_root(), *bootstrap_argv(tree, mirror=own)], log)
+                run_logged([*as_root(), *bootstrap_argv(tree, name, own)], log)
         with progress.timed("host image (docker import)"):
-            docker("import", str(tree), base_tag(), timeout=900)
+            docker("import", str(tree), base_tag(name), timeout=900)
 
 
-def _finish(docker: Docker, tag: str) -> None:
+def _finish(docker: Docker, base: str, tag: str) -> None:
     """Put our files, the masked units and the user into the base image."""
     container = f"orch-lab-finish-{uuid.uuid4().hex[:12]}"
     units = recipe().host_image.masked
     try:
         docker(
-            "create", "--name", container, "--network", "none", base_tag(),
+            "create", "--name", container, "--network", "none", base,
             "sh", "-c", FINISH, "sh", *units,
         )  # fmt: skip
         docker("cp", "-", f"{container}:/", stdin=files_archive())
@@ -132,26 +138,13 @@ def files_archive() -> bytes:
     return packed.getvalue()
 
 
-def bootstrap_argv(tree: Path, mirror: str | None) -> list[str]:
+def bootstrap_argv(tree: Path, name: str, mirror: str | None = None) -> list[str]:
     """The mmdebstrap command for the packages."""
-    image = recipe().host_image
-    packages = list(image.packages)
-    for package, companions in image.alternatives.items():
-        if package in packages:
-            packages += [name for name in companions if _is_package(name)]
     argv = [
-        "mmdebstrap", "--variant=minbase", f"--components={release().components}",
-        f"--include={','.join(packages)}",
-        codename(), str(tree),
+        "mmdebstrap", "--variant=minbase", f"--components={release(name).components}",
+        f"--include={','.join(packages_of(name))}", name, str(tree),
     ]  # fmt: skip
     return [*argv, mirror] if mirror else argv
-
-
-def _is_package(name: str) -> bool:
-    try:
-        return bool(run(["apt-cache", "show", name]).strip())
-    except CommandFailed:
-        return False
 
 
 def own_mirror() -> str | None:

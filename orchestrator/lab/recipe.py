@@ -22,12 +22,12 @@ class _Part(BaseModel):
 class Release(_Part):
     components: str
     python: str
+    packages: tuple[str, ...] = ()
 
 
 class HostImage(_Part):
     releases: dict[str, Release]
     packages: tuple[str, ...]
-    alternatives: dict[str, tuple[str, ...]]
     masked: tuple[str, ...]
 
 

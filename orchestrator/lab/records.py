@@ -25,6 +25,9 @@ class Record:
     made_of: MadeOf = "container"
     complete: bool = False
     engines: tuple[str, ...] = ENGINES
+    release: str = (
+        ""  # of the hosts; empty where it is not known (records of before, virtual machines)
+    )
     faults: dict[str, list[str]] = field(default_factory=dict)  # host: what is broken
 
     def as_json(self) -> dict[str, Any]:
@@ -35,6 +38,7 @@ class Record:
             "made_of": self.made_of,
             "complete": self.complete,
             "engines": list(self.engines),
+            "release": self.release,
             "faults": self.faults,
         }
 
@@ -62,6 +66,7 @@ def load(home: Home, name: str) -> Record | None:
             data.get("made_of", "container"),
             data["complete"],
             tuple(data.get("engines", ENGINES)),
+            data.get("release", ""),
             data["faults"],
         )
     except (OSError, ValueError, KeyError, TypeError):

@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.lab.docker import Docker, running_engines, start_own_engine
 from orchestrator.lab.engine_folder import compile_and_try, ensure_engine_folder, host_python
 from orchestrator.lab.home import Home
-from orchestrator.lab.image import ensure_host_image, release
+from orchestrator.lab.image import base_tag, codename, ensure_host_image, release
 from orchestrator.lab.llama_folder import ensure_llama_folder
 from orchestrator.lab.machine import ensure_packages
 from orchestrator.lab.model_files import ensure_model
@@ -23,15 +23,21 @@ class Pieces:
     """Everything that hosts are made from; an engine that was not asked for is None."""
 
     docker: Docker
+    release: str
     image: str
     engine: Path | None
     llama: Path | None
     models: Path
 
 
-def set_up(home: Home, progress: Progress, engines: Collection[str] = ENGINES) -> Pieces:
-    """Return the pieces of hosts with these engines, making those that are missing; cheap when none is."""
-    release()  # an unknown release is refused before anything is installed
+def set_up(
+    home: Home, progress: Progress, engines: Collection[str] = ENGINES, asked: str = ""
+) -> Pieces:
+    """Return the pieces of hosts with these engines, making those that are missing; cheap when none is.
+
+    `asked` is the hosts' release, this machine's own where it is empty.
+    """
+    name = codename(asked)  # an unknown release is refused before anything is installed
     ensure_packages(home, progress)
     with home.lock("setup", progress):
         home.clear_leftovers()
@@ -39,26 +45,30 @@ def set_up(home: Home, progress: Progress, engines: Collection[str] = ENGINES) -
         engine = None
         # these do not need each other; the interpreter's version is in the recipe
         with ThreadPoolExecutor(max_workers=4) as pool:
-            image_job = pool.submit(ensure_host_image, docker, home, progress)
+            image_job = pool.submit(ensure_host_image, docker, home, progress, name)
             model_job = pool.submit(ensure_model, home, progress)
             wanted = "llamacpp" in engines
             llama_job = pool.submit(ensure_llama_folder, home, progress) if wanted else None
             if "vllm" in engines:
-                engine = ensure_engine_folder(home, progress, release().python)
+                engine = ensure_engine_folder(home, progress, release(name).python)
             llama = llama_job.result() if llama_job is not None else None
             image, models = image_job.result(), model_job.result()
         if engine is not None:
-            engine = _tried(docker, home, progress, image, engine)
-    return Pieces(docker, image, engine, llama, models)
+            engine = _tried(docker, home, progress, image, name, engine)
+    return Pieces(docker, name, image, engine, llama, models)
 
 
-def _tried(docker: Docker, home: Home, progress: Progress, image: str, engine: Path) -> Path:
+def _tried(
+    docker: Docker, home: Home, progress: Progress, image: str, name: str, engine: Path
+) -> Path:
     """The engine folder for the interpreter that the image really has, once it has started there."""
     python = host_python(docker, image)
-    if python != release().python:
-        progress.note(f"the host image's Python is {python}, not {release().python} as expected")
+    if python != release(name).python:
+        progress.note(
+            f"the host image's Python is {python}, not {release(name).python} as expected"
+        )
         engine = ensure_engine_folder(home, progress, python)
-    compile_and_try(docker, home, progress, image, engine)
+    compile_and_try(docker, home, progress, image, base_tag(name), engine)
     return engine
 
 

@@ -52,6 +52,7 @@ class Wish:
     folder: Path
     like: like.Model | None = None
     engines: tuple[str, ...] = ENGINES
+    release: str = ""  # of the hosts: this machine's own where it is empty
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,11 @@ def _keep(
             f"lab {wish.name} is there already, without {' and '.join(lacking)}",
             hint=f"orch lab down --name {wish.name}, or another --name for this one",
         )
+    if wish.release not in ("", known.release):
+        raise Refused(
+            f"lab {wish.name} is there already, not of {wish.release}",
+            hint=f"orch lab down --name {wish.name}, or another --name for this one",
+        )
     gone = [name for name in WRITTEN if not (known.folder / name).exists()]
     if gone:
         raise Refused(
@@ -116,8 +122,8 @@ def _keep(
 
 
 def _make(home: Home, wish: Wish, progress: Progress) -> records.Record:
-    pieces = set_up(home, progress, wish.engines)
-    record = _claim(home, pieces.docker, wish)
+    pieces = set_up(home, progress, wish.engines, wish.release)
+    record = _claim(home, pieces, wish)
     _build(home, record, wish, pieces, progress)
     return record
 
@@ -140,16 +146,22 @@ def _start(home: Home, known: records.Record, progress: Progress) -> None:
 CONTAINERS = Making("container", _make, _start)
 
 
-def _claim(home: Home, docker: Docker, wish: Wish) -> records.Record:
+def _claim(home: Home, pieces: Pieces, wish: Wish) -> records.Record:
     """Choose networks that nobody uses, and write them down before anything is made."""
     with home.lock("networks"):
         pools = [inventory.POOL] if wish.like is None else wish.like.networks
-        taken = [*machine_networks(), *docker_networks(docker), *pools]
+        taken = [*machine_networks(), *docker_networks(pieces.docker), *pools]
         others = (records.load(home, name) for name in records.names(home))
         taken += [other.layout.base for other in others if other is not None]
         ports = None if wish.like is None else wish.like.ports
         layout = lay_out(wish.name, wish.hosts, wish.segments, free_base(taken), ports)
-        record = records.Record(layout, wish.folder.absolute(), docker.own, engines=wish.engines)
+        record = records.Record(
+            layout,
+            wish.folder.absolute(),
+            pieces.docker.own,
+            engines=wish.engines,
+            release=pieces.release,
+        )
         records.save(home, record)
     return record
 

@@ -19,6 +19,7 @@ from orchestrator.lab.home import Home
 from orchestrator.lab.labs import engine_of
 from orchestrator.lab.layout import Layout, Topology, cabling
 from orchestrator.lab.progress import Progress
+from orchestrator.lab.recipe import ENGINES
 from orchestrator.lab.records import Record
 from orchestrator.lab.up import CONTAINERS, Making, Wish, bring_up
 from orchestrator.lab.vm.folders import of_host
@@ -28,6 +29,8 @@ from orchestrator.lab.vm.up import VMS
 from tests.lab.renderers import rendered_by
 
 SET_UP_SECONDS = 900  # the first time on a machine; a few seconds afterwards
+# The hosts' release for a whole run, without vLLM: `LAB_RELEASE=trixie pytest tests/lab/test_netplan.py`.
+RELEASE = os.environ.get("LAB_RELEASE", "")
 RAILS = ("enp1s0f1np1", "enP2p1s0f1np1")  # the halves of the cable between the session's two hosts
 # As before the first `up`: no netplan file of ours, no addresses.
 FORGET = f"""
@@ -122,25 +125,29 @@ class Vms(Lab):
 
 
 @contextmanager
-def running_lab(folder: Path, name: str, hosts: Sequence[str], topology: Topology) -> Iterator[Lab]:
+def running_lab(
+    folder: Path, name: str, hosts: Sequence[str], topology: Topology, release: str = RELEASE
+) -> Iterator[Lab]:
     """Bring a lab up for a test and take it down, also when the test or the start fails."""
-    with _running(folder, name, hosts, topology, CONTAINERS) as record:
+    with _running(folder, name, hosts, topology, CONTAINERS, release) as record:
         yield Lab(name, record.folder, record.layout, Home())
 
 
 @contextmanager
 def running_vms(folder: Path, name: str, hosts: Sequence[str], topology: Topology) -> Iterator[Vms]:
     """The same with virtual machines."""
-    with _running(folder, name, hosts, topology, VMS) as record:
+    with _running(folder, name, hosts, topology, VMS, "") as record:
         yield Vms(name, record.folder, record.layout, Home())
 
 
 @contextmanager
 def _running(
-    folder: Path, name: str, hosts: Sequence[str], topology: Topology, making: Making
+    folder: Path, name: str, hosts: Sequence[str], topology: Topology, making: Making, release: str
 ) -> Iterator[Record]:
+    engines = ("llamacpp",) if release else ENGINES
     home, progress = Home(), Progress(print)
-    wish = Wish(name, tuple(hosts), cabling(hosts, topology), folder)
+    cables = cabling(hosts, topology)
+    wish = Wish(name, tuple(hosts), cables, folder, engines=engines, release=release)
     try:
         yield bring_up(home, wish, progress, making)
     finally:

@@ -251,14 +251,26 @@ OF_PODMAN = (
     '"localhost/orch-build/x@sha256:' + "f" * 64 + '"],"arch":"amd64","size":11592}\n'
 )
 
+# As podman 5.4.2 printed it for what `docker save` of docker 26.1.5 gave it, and `podman tag` named afterwards.
+SAVED = "orch-lab/host-tree@sha256:02841913125660d329e02306ece6353e84e114bd43454fcee955f95db2f517b2"
+LOADED_BY_PODMAN_5 = (
+    '{"id":"0cc9ee4f693fd582e44eefcbea61604eec1afcd7cb90b082c65f56018de8e29b",'
+    f'"digests":["docker.io/{SAVED}","localhost/{SAVED}"],"arch":"amd64","size":11592}}\n'
+)
+
 
 def test_images_of_podman() -> None:
     query = facts.ReadImage("podman", "vllm/x:1")
     found = query.parse({"image": result(OF_PODMAN)})
     assert found.id == "sha256:" + "9" * 64
-    assert found.digests == (
-        "docker.io/vllm/x@sha256:" + "f" * 64,
-    )  # nobody can pull from localhost
+    assert found.digests == ()  # nobody can pull from localhost, whatever else the image was named
+    pulled = OF_PODMAN.replace(
+        "localhost/orch-build/x@sha256:" + "f" * 64, "docker.io/vllm/x@sha256:" + "e" * 64
+    )
+    found = query.parse({"image": result(pulled)})
+    assert found.digests == tuple("docker.io/vllm/x@sha256:" + one * 64 for one in "fe")
+    loaded = query.parse({"image": result(LOADED_BY_PODMAN_5)})
+    assert loaded.digests == ()
     missing = result("\n", 125, b"Error: inspecting object: nosuch: image not known\n")
     assert not query.parse({"image": missing}).present
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
-from orchestrator.errors import CommandFailed, Failed, FilesWrong
+from orchestrator.errors import CommandFailed, Failed, FilesWrong, Refused
 from orchestrator.lab import down, image, inventory, records
 from orchestrator.lab.command import failure, run
 from orchestrator.lab.docker import start_own_engine
@@ -31,6 +31,7 @@ from orchestrator.lab.layout import Layout, cabling, lay_out
 from orchestrator.lab.progress import Progress, last_line
 from orchestrator.lab.recipe import content_hash, package_folder, recipe
 from orchestrator.lab.tree import ENVIRONMENT, IMAGE, image_archive
+from orchestrator.lab.up import Wish, bring_up
 
 BASE = ipaddress.IPv4Network("10.77.0.0/16")
 
@@ -222,3 +223,27 @@ def test_progress_says_start_and_end(tmp_path: Path) -> None:
     assert last_line(log) == ""
     log.write_bytes(b"one\nDownloading 1%\rDownloading 2%\r\n\n")
     assert last_line(log) == "Downloading 2%"
+
+
+def test_hosts_may_be_of_another_release_than_this_machine() -> None:
+    argvs = {name: image.bootstrap_argv(Path("/t"), name) for name in recipe().host_image.releases}
+    assert [argv[-2] for argv in argvs.values()] == list(argvs)
+    included = {name: argv[3].partition("=")[2].split(",") for name, argv in argvs.items()}
+    assert [name for name in included if "docker-cli" in included[name]] == ["trixie"]
+    assert len({image.image_tag(name) for name in argvs}) == len(argvs)
+    assert image.codename("trixie") == "trixie"
+    with pytest.raises(Refused, match="the release sarge") as error:
+        image.codename("sarge")
+    assert "trixie" in error.value.hint
+
+
+def test_a_lab_of_one_release_is_not_taken_for_one_of_another(tmp_path: Path) -> None:
+    home, made = Home(tmp_path), layout()
+    record = records.Record(made, tmp_path, own_engine=True, complete=True, release="bookworm")
+    records.save(home, record)
+    known = records.load(home, made.name)
+    assert known == record
+    hosts = tuple(host.name for host in made.hosts)
+    wish = Wish(made.name, hosts, made.segments, tmp_path, release="trixie")
+    with pytest.raises(Refused, match="is there already, not of trixie"):
+        bring_up(home, wish, Progress(print))
