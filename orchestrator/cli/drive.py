@@ -195,7 +195,7 @@ def _then(site: Site, playbook: str, code: int) -> list[str]:
 def interruptible() -> Iterator[threading.Event]:
     """Ctrl-C, SIGTERM and a lost terminal set the event; a second one ends the program at once.
 
-    What is ignored already stays so: `nohup orch up` outlives its terminal.
+    `nohup orch up` outlives its terminal.
     """
     cancel = threading.Event()
 
@@ -206,11 +206,10 @@ def interruptible() -> Iterator[threading.Event]:
         # not from here: what the signal broke into may be writing itself
         threading.Thread(target=click.echo, args=(INTERRUPTED,), kwargs={"err": True}).start()
 
-    before = {
-        one: signal.signal(one, stop)
-        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(one) != signal.SIG_IGN
-    }
+    caught = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        caught.append(signal.SIGHUP)
+    before = {one: signal.signal(one, stop) for one in caught}
     try:
         yield cancel
     finally:
