@@ -77,7 +77,6 @@ class Command:
     sudo: bool = False
     timeout: float = 30
     keep: int = 65_536  # bytes of stdout, and of stderr, that come back: the last ones
-    begun_once: bool = False  # also where it only reads: a user's own, of which we can't know
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,7 @@ def shared(script: Script) -> list[list[int]]:
         return []
     runs: list[list[int]] = [[]]
     for index, command in enumerate([*script.commands.values(), *script.then.values()]):
-        own = command.stdin or command.sudo or command.begun_once
-        if own or command.timeout > QUICK:
+        if command.stdin or command.sudo or command.timeout > QUICK:
             runs.append([])
         else:
             runs[-1].append(index)

@@ -24,8 +24,7 @@ class ShellCheck:
     timeout: float
 
     def ask(self) -> Script:
-        text = user_shell(self.text)
-        command = Command(text, sudo=self.sudo, timeout=self.timeout, begun_once=True)
+        command = Command(user_shell(self.text), sudo=self.sudo, timeout=self.timeout)
         return Script({"check": command})
 
     def parse(self, results: Mapping[str, Result]) -> bool:

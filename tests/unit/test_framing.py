@@ -273,10 +273,9 @@ def test_what_is_too_slow_for_a_shared_shell_has_all_of_its_time(
 def test_only_quick_reads_share_a_shell() -> None:
     quick, long = text("true"), Command(Sh("true"), timeout=61)
     fed, root = Command(Sh("cat"), stdin=b"x"), Command(Sh("true"), sudo=True)
-    own = Command(Sh("true"), begun_once=True)
-    each = (quick, quick, fed, quick, quick, quick, root, quick, long, quick, own, quick, quick)
+    each = (quick, quick, fed, quick, quick, quick, root, quick, long, quick, quick)
     mixed = {str(i): one for i, one in enumerate(each)}
-    assert shared(Script(mixed)) == [[0, 1], [3, 4, 5], [11, 12]]
+    assert shared(Script(mixed)) == [[0, 1], [3, 4, 5], [9, 10]]
     assert shared(Script({"one": quick})) == []
     for kept in (
         Script(mixed, mutates=True),
