@@ -23,7 +23,7 @@ PARTS = ("nothing", "speed", "up", "fabric")
 
 
 def main() -> int:
-    options = _options()
+    options = options_of()
     # Ended as politely as by Ctrl-C: the lab is taken down, folders are removed, the namespace ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found: dict[str, Any] = {"machine": machine.describe()}
@@ -48,9 +48,12 @@ def main() -> int:
     return 0
 
 
-def _options() -> argparse.Namespace:
+def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was asked for; the command line where no words are given."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument(
+        "parts", nargs="*", type=_part, default=PARTS, help=f"{', '.join(PARTS)}; all if none is named"
+    )
     parser.add_argument(
         "--write", action="store_true", help="put the table into docs/performance.md"
     )
@@ -66,7 +69,13 @@ def _options() -> argparse.Namespace:
         default=(2, 4, 8, 16),
         help="lab hosts of `fabric`: 2,4,8,16",
     )
-    return parser.parse_args()
+    return parser.parse_args(words)
+
+
+def _part(name: str) -> str:
+    if name not in PARTS:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(PARTS)}")
+    return name
 
 
 def _numbers(text: str) -> Sequence[int]:
