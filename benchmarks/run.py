@@ -52,7 +52,11 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked for; the command line where no words are given."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", type=_part, default=PARTS, help=f"{', '.join(PARTS)}; all if none is named"
+        "parts",
+        nargs="*",
+        type=_part,
+        default=PARTS,
+        help=f"{', '.join(PARTS)}; all if none is named",
     )
     parser.add_argument(
         "--write", action="store_true", help="put the table into docs/performance.md"
