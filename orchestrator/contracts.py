@@ -61,9 +61,7 @@ class Patience:
     stall: float = 60
     poll: float = 1.0
     retry: str = "none"
-    settle: float = (
-        0  # a gate behind a change is asked again for so long: what was let go comes free late
-    )
+    settle: float = 0  # a gate behind a change is asked again for so long: memory comes free late
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,15 +29,13 @@ def run_guarded(command: click.Command) -> int:
     except OrchError as error:
         show_error(error)
         return error.exit_code
-    except (
-        OSError
-    ) as error:  # of this machine: a full disk, a folder that is gone, no right to write
+    except OSError as error:
+        # of this machine: a full disk, a folder that is gone, no right to write
         what = f"{error.filename}: " if error.filename is not None else ""
         show_error(OrchError(f"{what}{error.strerror or error}"), error)
         return 1
-    except (
-        Exception
-    ) as bug:  # nothing of ours should get here; nobody shall have to read a traceback for it
+    except Exception as bug:
+        # nothing of ours should get here; nobody shall have to read a traceback for it
         at = traceback.extract_tb(bug.__traceback__)[-1]
         show_error(
             OrchError(

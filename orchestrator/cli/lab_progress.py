@@ -16,7 +16,7 @@ from rich.progress import ProgressColumn, SpinnerColumn, Task, TaskID, TextColum
 from rich.text import Text
 
 from orchestrator.lab.progress import Progress, last_line
-from orchestrator.run.frame import ASCII, FANCY
+from orchestrator.run.frame import FANCY, glyphs_for
 from orchestrator.run.record import span
 from orchestrator.tidy import printable
 
@@ -33,10 +33,10 @@ class LiveProgress(Progress):
 
     def __init__(self, console: Console) -> None:
         super().__init__(lambda text: console.print(escape(text), soft_wrap=True))
-        utf8 = console.encoding.lower().startswith("utf")
-        self._icons = (FANCY if utf8 else ASCII).icons
+        glyphs = glyphs_for(console.encoding)
+        self._icons = glyphs.icons
         self._bars = Bars(
-            SpinnerColumn("dots" if utf8 else "line"),
+            SpinnerColumn("dots" if glyphs is FANCY else "line"),
             TextColumn("{task.description}"),
             _Moving(),
             console=console,

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from orchestrator.lab.like import Model
     from orchestrator.lab.rehearse import Rehearsal
 
+WELL = ("✔ the rehearsal went well", "green")
+FAILED = ("✘ the rehearsal failed", "red")
+
 NAME = "rehearsal"
 
 
@@ -134,9 +137,5 @@ def _tell(site: Site, lacks: list[str], code: int, *, dry_run: bool = False) -> 
 
     tell_not_rehearsed(lacks)
     if not dry_run:
-        well = (
-            ("✔ the rehearsal went well", "green")
-            if code == 0
-            else ("✘ the rehearsal failed", "red")
-        )
-        click.secho(f"\n{well[0]}", fg=well[1])
+        said, colour = WELL if code == 0 else FAILED
+        click.secho(f"\n{said}", fg=colour)

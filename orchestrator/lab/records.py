@@ -25,9 +25,7 @@ class Record:
     made_of: MadeOf = "container"
     complete: bool = False
     engines: tuple[str, ...] = ENGINES
-    release: str = (
-        ""  # of the hosts; empty where it is not known (records of before, virtual machines)
-    )
+    release: str = ""  # of the hosts; empty: not known (records of before, virtual machines)
     faults: dict[str, list[str]] = field(default_factory=dict)  # host: what is broken
 
     def as_json(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from orchestrator.contracts import Change, Event, Observer, Plan, Step
 from orchestrator.errors import OrchError, Refused
 
 END_OF_TIME = (
-    253_402_214_400  # the last day that a calendar has a name for, in seconds since the epoch
+    253_402_214_400  # seconds since the epoch: the last day that a calendar has a name for
 )
 SCHEMA = 1  # raised when a field changes its meaning or goes; not when one is added
 

@@ -71,6 +71,11 @@ ASCII = Glyphs(
 )
 
 
+def glyphs_for(encoding: str) -> Glyphs:
+    """Those that a terminal of this encoding can show."""
+    return FANCY if encoding.lower().startswith("utf") else ASCII
+
+
 @dataclass(frozen=True)
 class Detail:
     """How much is told; the first of LEVELS that fits is taken."""

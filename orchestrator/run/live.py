@@ -11,7 +11,7 @@ from rich.live import Live
 
 from orchestrator.contracts import Event
 from orchestrator.run.events import Kind
-from orchestrator.run.frame import ASCII, FANCY, Frame
+from orchestrator.run.frame import Frame, glyphs_for
 from orchestrator.run.layout import Layout
 from orchestrator.run.record import Record
 from orchestrator.run.summary import summary
@@ -27,7 +27,7 @@ class LiveObserver:
         self._clock = clock
         self._record = Record()
         self._lock = threading.Lock()
-        self._glyphs = FANCY if console.encoding.lower().startswith("utf") else ASCII
+        self._glyphs = glyphs_for(console.encoding)
         self._layout: Layout | None = None
         self._seen = (0, 0)
         self._live = Live(self, console=console, refresh_per_second=REFRESH_HZ, transient=True)
