@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.errors import Failed, OrchError, Refused
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
+
+from orchestrator.errors import CommandFailed, Failed, OrchError, Refused
 from orchestrator.lab import inventory, like, records
 from orchestrator.lab.command import run
 from orchestrator.lab.docker import Docker
@@ -173,7 +175,9 @@ def machine_networks() -> list[str]:
     return [destination for destination in destinations if destination != "default"]
 
 
+@retry(retry=retry_if_exception_type(CommandFailed), stop=stop_after_attempt(5), reraise=True)
 def docker_networks(docker: Docker) -> list[str]:
+    """The subnets of its networks. Another lab's may go between the list and the look: both are done anew then."""
     names = docker.lines("network", "ls", "--quiet")
     configs = [
         config
