@@ -181,10 +181,33 @@ activate() { # folder; interfaces that are as they shall be stay untouched: a mo
     fi
     systemctl is-active --quiet systemd-networkd || return 0
     networkctl reload # takes up every interface whose file has changed, and no other
+    remind "$1" taken_up
+}
+
+remind() { # folder [but]: networkd has those set up anew that lack something, but for those that this is true of
     ls "$1"/after/systemd/network/*.network >/dev/null 2>&1 || return 0
+    systemctl is-active --quiet systemd-networkd || return 0
     for netdev in $(netdevs "$1"); do
-        [ -z "$(lacking "$1" "$netdev")" ] || networkctl reconfigure "$netdev"
+        "${2:-false}" "$1" "$netdev" || [ -z "$(lacking "$1" "$netdev")" ] || networkctl reconfigure "$netdev" >&2
     done
+}
+
+taken_up() { # folder netdev: its file has changed. To reconfigure it too would empty it again behind our look
+    file=systemd/network/10-netplan-$2.network
+    [ -e "$1/after/$file" ] && ! cmp -s "$1/before/live/$file" "$1/after/$file"
+}
+
+settled() { # folder → what its interfaces lack; looks until it holds: the renderer may still empty them once more
+    end=$(($(date +%s) + settle)) looks=0 held=0
+    while :; do
+        lack=$(lacking "$1")
+        looks=$((looks + 1)) held=$((held + 1))
+        [ -z "$lack" ] || held=0
+        [ "$held" -lt 3 ] && [ "$(date +%s)" -lt "$end" ] || break
+        [ "$looks" != 20 ] || remind "$1"
+        sleep 0.2
+    done
+    say "$lack"
 }
 
 connection() { nmcli -g GENERAL.CONNECTION device show "$1" 2>/dev/null; } # netdev → NetworkManager's name
@@ -272,6 +295,7 @@ prepare() { # tx
 }
 
 deadline() { # seconds name: a timer of systemd's own, which needs neither our connection nor our process
+    systemctl stop "$2.timer" 2>/dev/null # one whose change is gone would keep its name
     systemd-run --quiet --collect --unit="$2" --on-active="$1" --timer-property=AccuracySec=1s \
         /bin/sh "$home/dead-man" revert deadline && systemctl is-active --quiet "$2.timer"
 }
@@ -322,11 +346,7 @@ apply() { # tx; runs detached
     say yes | keep "$folder/applying" || fail 1 "$folder can't be written: nothing was touched" # undo goes by it
     if install_files "$folder" && install_generated "$folder/after" "$folder"; then
         activate "$folder"
-        end=$(($(date +%s) + settle))
-        while reason=$(lacking "$folder") && [ -n "$reason" ]; do
-            [ "$(date +%s)" -lt "$end" ] || break
-            sleep 0.2
-        done
+        reason=$(settled "$folder")
     else
         reason="its files can't be written"
     fi

@@ -70,7 +70,7 @@ class Site:
         return (self.etc / "40-orch.yaml").read_text()
 
 
-def moved(root: Path) -> str:
+def moved(root: Path, settle: int = 0) -> str:
     text = read_template("netplan/dead-man.sh")
     for old, new in {
         "PATH=/usr/sbin": f"PATH={root}/bin:/usr/sbin",
@@ -78,7 +78,7 @@ def moved(root: Path) -> str:
         "run=/run": f"run={root}/run",
         "wanted=/etc/systemd/system/multi-user.target.wants/": f"wanted={root}/wants/",
         "/usr/libexec/netplan/generate /usr/lib/netplan/generate /lib/netplan/generate": "/none",
-        "settle=20": "settle=0",
+        "settle=20": f"settle={settle}",
     }.items():
         assert text.count(old) == 1, old
         text = text.replace(old, new)
@@ -97,6 +97,59 @@ def test_a_change_is_made_and_goes_back(site: Site) -> None:
     assert site.run("revert").returncode == 0
     assert (site.text, site.network.read_text()) == (OLD, OLD)
     assert (site.change / "outcome").read_text() == "reverted (deadline): exact\n"
+
+
+def test_an_address_counts_once_it_stays(site: Site) -> None:
+    """A renderer gives an address, takes all away once more, and gives it again."""
+    site.program.write_text(moved(site.root, settle=60))
+    mtu = Path("/sys/class/net/lo/mtu").read_text().strip()
+    (site.change / "expect").write_text(f"lo {mtu} 10.1.1.1/24\n")
+    site.armed()
+    looks = site.root / "looks"
+    site.fake("sleep", "exit 0")
+    site.fake(
+        "ip",
+        f"""case $* in *addr*) echo >>{looks} ;; esac
+        [ "$(wc -l <{looks})" = 3 ] || echo '1: lo inet 10.1.1.1/24 scope global lo'""",
+    )
+    assert site.run("apply", "tx").returncode == 0
+    assert (site.change / "result").read_text() == "applied\n"
+    assert looks.read_text().count("\n") == 6, "two looks, one that found nothing, three"
+
+
+def test_an_interface_is_set_up_once(site: Site) -> None:
+    """What `reload` takes up because its file changed is not emptied again by `reconfigure`."""
+    asked = site.root / "asked"
+    site.fake("systemctl", "case $* in *NetworkManager*) exit 3 ;; esac")
+    site.fake("networkctl", f"echo $1 >>{asked}")
+    (site.change / "expect").write_text("lo 1 -\n")  # which it never has
+    site.armed()
+    asked.unlink()
+    site.run("apply", "tx")
+    assert asked.read_text().split()[0] == "reload"
+    assert "reconfigure" not in asked.read_text().split("reload")[1]
+
+
+def test_an_interface_whose_file_stays_is_told(site: Site) -> None:
+    asked = site.root / "asked"
+    site.fake("systemctl", "case $* in *NetworkManager*) exit 3 ;; esac")
+    site.fake("networkctl", f"echo $1 >>{asked}")
+    (site.change / "expect").write_text("lo 1 -\n")
+    site.network.write_text(NEW)
+    site.armed()
+    asked.unlink()
+    site.run("apply", "tx")
+    assert asked.read_text().split()[:2] == ["reload", "reconfigure"]
+
+
+def test_a_timer_whose_change_is_gone_does_not_keep_a_new_one_from_being_armed(site: Site) -> None:
+    timer = site.root / "timer"
+    site.fake("systemd-run", f"[ ! -e {timer} ] && : >{timer}")
+    site.fake(
+        "systemctl", f"case $* in 'stop orch-netplan-deadline-tx.timer') rm -f {timer} ;; esac"
+    )
+    site.armed()
+    site.armed()
 
 
 def test_a_snapshot_that_lacks_something_is_refused(site: Site) -> None:
