@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -58,6 +59,7 @@ class Lab:
     dir: Path
     layout: Layout
     home: Home
+    patience: ClassVar[int] = 10  # seconds for a greeting of sshd's
 
     @property
     def inventory(self) -> Path:
@@ -87,12 +89,15 @@ class Lab:
             "ssh", "-F", "none", "-i", str(self.dir / "id_ed25519"),
             "-o", f"UserKnownHostsFile={self.dir / 'known_hosts'}",
             "-o", "GlobalKnownHostsFile=none",
-            "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
+            "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes",
+            "-o", f"ConnectTimeout={self.patience}",
             "-p", str(self.layout.host(host).port), f"orch@{self.address(host)}", shlex.join(argv),
         ]  # fmt: skip
-        return subprocess.run(
-            ssh, check=check, capture_output=True, text=True, timeout=timeout, input=given
-        )
+        done = subprocess.run(ssh, capture_output=True, text=True, timeout=timeout, input=given)
+        if check and done.returncode != 0:
+            said = done.stdout + done.stderr
+            raise AssertionError(f"{host}: {shlex.join(argv)}: exit {done.returncode}\n{said}")
+        return done
 
     def inside(self, host: str, script: str) -> str:
         """Run a program as root, past SSH."""
@@ -110,7 +115,9 @@ class Lab:
 
 
 class Vms(Lab):
-    """The same of virtual machines."""
+    """The same of virtual machines. Emulated ones, and just booted, take long to say hello."""
+
+    patience = 60
 
     def folder(self, host: str) -> Path:
         """Where the machine's disk, console and sockets are."""
