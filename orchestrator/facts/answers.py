@@ -204,6 +204,9 @@ class PathInfo:
     files: int
     fingerprint: str  # names and sizes of what is below, hashed; "" where absent
     broken: int = 0  # links whose target is missing (a hub snapshot without its blobs)
+    lacks: int = 0  # files that an index or the names of others call for, and that are not there
+    first_lacking: str = ""  # the first of them by name, below the path or the hub's revision
+    unfinished: int = 0  # `*.incomplete`: downloads that stopped half way or go on
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,28 @@ END { printf "%d %.0f %d", files, size, broken }')" """,
     )
 
 
+# What a model's own files name and the folder has not: shards of an index, parts of a split GGUF, which engines
+# load all or nothing of. Of a hub's folder the revision that is in use, as others may lie there in part.
+PARTS = sh(
+    """top=$p
+if [ -f "$p/refs/main" ] && [ -d "$p/snapshots/$(cat "$p/refs/main")" ]; then top=$p/snapshots/$(cat "$p/refs/main"); fi
+lacks=$(cd -- "$top" && {
+find -L . -type f -name '*.safetensors.index.json' | while IFS= read -r index; do
+grep -o ': *"[^"]*\\.safetensors"' "$index" | sed 's/^: *"//;s/"$//' | sort -u | while IFS= read -r name; do
+[ -e "${index%/*}/$name" ] || printf '%s\\n' "${index%/*}/$name"; done; done
+find -L . -type f -name '*-of-*.gguf' | awk '
+match($0, /-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9]\\.gguf$/) {
+stem = substr($0, 1, RSTART - 1); of[stem] = substr($0, RSTART + 10, 5); seen[stem, substr($0, RSTART + 1, 5) + 0] }
+END { for (stem in of) for (n = 1; n <= of[stem] + 0; n++) if (!((stem, n) in seen))
+printf "%s-%05d-of-%s.gguf\\n", stem, n, of[stem] }'
+})
+printf 'lacks %d\\n' "$(printf '%s\\n' "$lacks" | grep -c .)"
+printf 'first %s\\n' "$(printf '%s\\n' "$lacks" | sort | sed -n '/./{s,^\\./,,;p;q;}')"
+printf 'unfinished %d\\n' "$(find "$p/" -type f -name '*.incomplete' | grep -c .)"
+"""
+)
+
+
 @question
 class ReadPath:
     """A file or a folder. `ignore`: names (patterns of `find`) that are left out with all below them."""
@@ -53,7 +75,8 @@ class ReadPath:
             """{}
 {}
 printf 'path %s\\n' "$p"
-if [ -d "$p" ]; then echo is folder && {} && echo end
+if [ -d "$p" ]; then echo is folder && {} && { {}
+} && echo end
 elif [ -f "$p" ]; then printf 'is file\\nsize %s\\n' "$(stat -L -c %s -- "$p")" && echo end
 elif [ -e "$p" ] || [ -h "$p" ]; then echo is other; echo end
 elif [ -d "$near" ] && [ ! -x "$near" ]; then echo is hidden; echo end
@@ -61,6 +84,7 @@ else echo is absent; echo end; fi""",
             Raw(host_path(self.path)),
             Raw(NEAREST),
             Raw(tree(self.ignore)),
+            Raw(PARTS),
         )
         return script(path=probe(body, timeout=60))
 
@@ -81,4 +105,5 @@ else echo is absent; echo end; fi""",
             files, size, broken = map(count, found["sums"].split())
             if len(fingerprint) != 64:
                 raise ValueError("no sum")
-            return PathInfo(path, True, True, size, files, fingerprint, broken)
+            parts = (count(found["lacks"]), found["first"], count(found["unfinished"]))
+            return PathInfo(path, True, True, size, files, fingerprint, broken, *parts)

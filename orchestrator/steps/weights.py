@@ -53,6 +53,7 @@ class WeightsThere(GangStep):
         infos = {host: world[host].get(query) for host in model_hosts(self.deployment)}
         self._missing(infos)
         if not self.completes:
+            self._lacking(infos)
             self._unlike(infos)
         return None
 
@@ -72,6 +73,18 @@ class WeightsThere(GangStep):
                 host=broken[0],
                 step=self.id,
                 hint="download it again",
+            )
+
+    def _lacking(self, infos: Mapping[str, PathInfo]) -> None:
+        lacking = {host: info for host, info in infos.items() if info.lacks}
+        for host, info in lacking.items():
+            half = f"; {info.unfinished} half downloaded" if info.unfinished else ""
+            raise Refused(
+                f"model {self.path} is not whole on {', '.join(lacking)}: {info.lacks} of its files are missing"
+                f" ({info.first_lacking}{' …' if info.lacks > 1 else ''}){half}",
+                host=host,
+                step=self.id,
+                hint="let its download end, or begin it again: it goes on where it stopped",
             )
 
     def _where_from(self) -> str:

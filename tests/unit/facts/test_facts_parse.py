@@ -542,7 +542,12 @@ SAMPLES: list[tuple[Query[Any], Mapping[str, Result]]] = [
     (facts.ReadTools(("a", "b")), {"tools": result("a /bin/a\nb \nend\n")}),
     (
         facts.ReadPath("/m"),
-        {"path": result(f"path /m\nis folder\ntree {'a' * 64}  -\nsums 2 10 0\nend\n")},
+        {
+            "path": result(
+                f"path /m\nis folder\ntree {'a' * 64}  -\nsums 2 10 0\n"
+                "lacks 1\nfirst a-00001-of-00002.gguf\nunfinished 0\nend\n"
+            )
+        },
     ),
     (facts.ReadDriver(), {"driver": result("driver 580.142\nend\n")}),
     (facts.ReadSources(("/a", "~/b")), {"sources": result("0 there\n1 hidden\nend\n")}),

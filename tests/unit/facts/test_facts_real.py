@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -187,6 +188,44 @@ def test_links_are_followed_and_broken_ones_counted(shell: str, tmp_path: Path) 
     assert (file.exists, file.is_dir, file.size_bytes) == (True, False, 10)
     absent = str(tmp_path / "nothing" / "here")
     assert ask(facts.ReadPath(absent), shell) == PathInfo(absent, False, False, 0, 0, "")
+
+
+def index(*names: str) -> str:
+    return json.dumps({"metadata": {}, "weight_map": {f"layer.{n}": n for n in names}})
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_shards_that_are_missing_are_counted(shell: str, tmp_path: Path) -> None:
+    names = [f"model {number}.safetensors" for number in (1, 2, 3)]
+    (tmp_path / "model.safetensors.index.json").write_text(index(*names))
+    (tmp_path / names[0]).touch()
+    found = ask(facts.ReadPath(str(tmp_path)), shell)
+    assert (found.lacks, found.first_lacking, found.unfinished) == (2, names[1], 0)
+    (tmp_path / f"{names[2]}.incomplete").touch()
+    assert ask(facts.ReadPath(str(tmp_path)), shell).unfinished == 1
+    for name in names:
+        (tmp_path / name).touch()
+    assert ask(facts.ReadPath(str(tmp_path)), shell).lacks == 0
+    split = tmp_path / "q4"
+    split.mkdir()
+    for number in (1, 3):
+        (split / f"m-{number:05d}-of-00004.gguf").touch()
+    found = ask(facts.ReadPath(str(tmp_path)), shell)
+    assert (found.lacks, found.first_lacking) == (2, "q4/m-00002-of-00004.gguf")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_of_a_hubs_folder_the_revision_in_use_must_be_whole(shell: str, tmp_path: Path) -> None:
+    (tmp_path / "refs").mkdir()
+    (tmp_path / "refs/main").write_text("new")
+    for revision in ("old", "new"):
+        (tmp_path / "snapshots" / revision).mkdir(parents=True)
+        named = tmp_path / "snapshots" / revision / "model.safetensors.index.json"
+        named.write_text(index("a.safetensors"))
+    assert ask(facts.ReadPath(str(tmp_path)), shell).first_lacking == "a.safetensors"
+    (tmp_path / "blob").touch()
+    (tmp_path / "snapshots/new/a.safetensors").symlink_to("../../blob")
+    assert ask(facts.ReadPath(str(tmp_path)), shell).lacks == 0
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -222,6 +222,13 @@ def test_weights_that_are_missing_or_unlike_are_refused_by_host(site: Site) -> N
     site.world["spark-2"].answers[ReadPath] = replace(there, broken=1)
     with pytest.raises(Refused, match="links that lead nowhere"):
         site.check("tiny/weights")
+    half = replace(there, lacks=2, first_lacking="model-00002-of-00003.safetensors", unfinished=1)
+    site.world["spark-2"].answers[ReadPath] = half
+    told = (
+        r"not whole on spark-2: 2 of its files are missing \(model-00002.* …\); 1 half downloaded"
+    )
+    with pytest.raises(Refused, match=told):
+        site.check("tiny/weights")
 
 
 def test_an_image_is_pulled_and_one_that_differs_is_pulled_by_digest(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,8 @@ def test_up_lets_the_engine_fetch_it_and_a_switch_does_not(tmp_path: Path) -> No
 
 def test_what_an_engine_completes_itself_need_not_be_alike(tmp_path: Path) -> None:
     site, made = steps(tmp_path, PROFILE + CACHE, fetch=False)
-    site.world["spark-2"].answers[ReadPath] = said(PLACE, files=2, fingerprint="g")
+    some = replace(said(PLACE, files=2, fingerprint="g"), lacks=1, first_lacking="a", unfinished=1)
+    site.world["spark-2"].answers[ReadPath] = some
     assert made["tiny/weights"].check(site.world) is None
 
 
