@@ -48,12 +48,13 @@ def run_guarded(command: click.Command) -> int:
     return 0
 
 
-def show_error(error: OrchError, cause: Exception | None = None) -> None:
-    """Print an error for a tired person: what, where, why, what to type next."""
+def show_error(error: OrchError, cause: Exception | None = None, host: str = "") -> None:
+    """Print an error for a tired person: what, on which host, why, what to type next."""
+    where = f"{host}: " if host and not str(error).startswith(host) else ""
     findings = getattr(error, "findings", ())
     for finding in findings:
         click.echo(str(finding), err=True)
-    click.echo(f"{click.style('error', fg='red')}: {error}", err=True)
+    click.echo(f"{click.style('error', fg='red')}: {where}{error}", err=True)
     if error.hint:
         click.echo(f"{click.style('hint', fg='cyan')}: {error.hint}", err=True)
     if os.environ.get("ORCH_TRACEBACK") or "-v" in sys.argv or "--verbose" in sys.argv:

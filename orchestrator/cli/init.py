@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.errors import show_error
 from orchestrator.errors import FilesWrong, OrchError
 
 if TYPE_CHECKING:
@@ -138,17 +139,10 @@ def _unreachable(asked: Asked, errors: Mapping[str, OrchError]) -> int:
     if asked.json:
         told = {host: {"error": str(one), "hint": one.hint} for host, one in errors.items()}
         click.echo(json.dumps({"version": 1, "errors": told}, indent=2, ensure_ascii=False))
-    _tell(errors)
+    for host, one in errors.items():
+        show_error(one, host=host)
     click.echo("nothing was written", err=True)
     return max(one.exit_code for one in errors.values())
-
-
-def _tell(errors: Mapping[str, OrchError]) -> None:
-    for host, one in errors.items():
-        where = "" if str(one).startswith(host) else f"{host}: "
-        click.echo(f"{click.style('error', fg='red')}: {where}{one}", err=True)
-        if one.hint:
-            click.echo(f"{click.style('hint', fg='cyan')}: {one.hint}", err=True)
 
 
 def _renamed(cabled: Discovery, hosts: Mapping[str, WrittenHost]) -> Discovery:
@@ -226,7 +220,8 @@ def _look(pool: Any, ports: Ports) -> tuple[Discovery, Mapping[str, OrchError]]:
     from orchestrator.network.look import look_reads, seen_by
 
     reading = read(pool, look_reads(ports))
-    _tell(reading.errors)
+    for host, error in reading.errors.items():
+        show_error(error, host=host)
     return discover(ports, seen_by(ports, reading)), reading.errors
 
 
