@@ -35,6 +35,7 @@ RELEASE = os.environ.get("LAB_RELEASE", "")
 RAILS = ("enp1s0f1np1", "enP2p1s0f1np1")  # the halves of the cable between the session's two hosts
 # As before the first `up`: no netplan file of ours, no addresses.
 FORGET = f"""
+systemctl stop 'orch-netplan-*.timer' 2>/dev/null
 rm -rf /etc/netplan/40-orch.yaml /var/lib/orch/netplan
 netplan generate; networkctl reload
 for d in {" ".join(RAILS)}; do ip addr flush dev $d; ip link set $d mtu 1500; ip link set $d down; done

@@ -68,6 +68,8 @@ def test_addresses_come_up_and_a_second_run_changes_nothing(site: Site) -> None:
         watched = site.inside(host, "cat /run/watched")
         assert "enp1s0f1np1" in watched  # the monitor did see something
         assert "eth0" not in watched  # and nothing of the interface that carries SSH
+        # an address that came stayed: networkd takes a port up once, and is not told to do so again
+        assert not re.findall(r"^Deleted .* inet (?!169\.254).*", watched, re.MULTILINE)
     assert management == {host: site.inside(host, MANAGEMENT) for host in site.lab.hosts}
     before = {host: site.show(host) for host in site.lab.hosts}
     assert settled(site.survey())
