@@ -160,14 +160,14 @@ if alive; then
   kill -TERM "$pid" 2>/dev/null
   while alive && [ "$(date +%s)" -lt "$until" ]; do sleep 0.1 || sleep 1; done
 fi
-tries=0
-while found=$(members); [ -n "$found" ] && [ "$tries" -lt 100 ]; do
-  for file in $found; do
-    one=${file#/proc/} one=${one%/environ}
+tries=0 none=0 # none twice: what is just becoming another program shows no environment
+while [ "$none" -lt 2 ] && [ "$tries" -lt 100 ]; do
+  tries=$((tries + 1)) none=$((none + 1))
+  for file in $(members); do
+    none=0 one=${file#/proc/} one=${one%/environ}
     grep -qszxF "ORCH_PROCESS=$token" "$file" && kill -KILL "$one" 2>/dev/null
   done
-  tries=$((tries + 1))
-  sleep 0.1 || sleep 1
+  [ "$none" -ge 2 ] || sleep 0.1 || sleep 1
 done
 if [ -n "$unit" ]; then
   timeout 20 systemctl --user kill --signal=KILL "$unit"

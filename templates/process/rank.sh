@@ -47,10 +47,15 @@ enter() { # only ever in a subshell: a variable may have any name
 }
 
 left() { # ends what the program left behind: all that has the token, but this shell
-  for file in $(grep -slzxF "ORCH_PROCESS=$token" /proc/[0-9]*/environ); do
-    pid=${file#/proc/} pid=${pid%/environ}
-    case $pid in "$$" | "$stamper" | "$watcher") continue ;; esac
-    grep -qszxF "ORCH_PROCESS=$token" "$file" && kill -9 "$pid" 2>/dev/null
+  none=0 looks=0 # twice: what is just becoming another program shows no environment
+  while [ "$none" -lt 2 ] && [ "$looks" -lt 100 ]; do
+    none=$((none + 1)) looks=$((looks + 1))
+    for file in $(grep -slzxF "ORCH_PROCESS=$token" /proc/[0-9]*/environ); do
+      pid=${file#/proc/} pid=${pid%/environ}
+      case $pid in "$$" | "$stamper" | "$watcher") continue ;; esac
+      grep -qszxF "ORCH_PROCESS=$token" "$file" && kill -9 "$pid" 2>/dev/null && none=0
+    done
+    [ "$none" -ge 2 ] || sleep 0.1 || sleep 1
   done
 }
 

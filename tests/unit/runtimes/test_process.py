@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,6 +193,43 @@ def test_how_it_ended_is_kept_and_nothing_of_it_is_left(place: Place) -> None:
     assert place.one().exit_code == 7
     assert place.log().last == "last words"
     until(lambda: place.members() == [])
+
+
+def blind_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look for members that finds none: a process that is just becoming another program has no environment."""
+    real = shutil.which("grep")
+    (folder / "bin").mkdir()
+    fake = folder / "bin/grep"
+    once = f'case $1 in -sl*) mkdir "{folder}/blind" 2>/dev/null && exit 1 ;; esac'
+    fake.write_text(f'#!/bin/sh\n{once}\nexec {real} "$@"\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+
+
+@in_each_shell
+def test_what_one_look_does_not_show_ends_all_the_same(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blind_once(tmp_path, monkeypatch)
+    place.start(rank("setsid sleep 300 &\nexit 7\n"))
+    until(lambda: place.one().state == "exited")
+    assert (tmp_path / "blind").is_dir()
+    assert place.members() == []
+
+
+@in_each_shell
+def test_stop_looks_twice(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.start(rank())
+    until(lambda: place.log().last == "up")
+    (supervisor,) = (int(one.read_text().split()[0]) for one in place.folder.glob("pid"))
+    os.kill(supervisor, signal.SIGKILL)  # nobody but `stop` ends them
+    token = place.members()
+    assert token
+    blind_once(tmp_path, monkeypatch)
+    for result in place.run(RUNTIME.stop(PLAIN.name, 0)).values():
+        assert result.rc == 0
+    assert (tmp_path / "blind").is_dir()
+    assert not any(lives(pid) for pid in token)
 
 
 def test_a_program_that_is_killed_is_told_with_its_code(place: Place) -> None:
