@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.playbooks import cluster_playbook
 from orchestrator.engines import engine
 from orchestrator.errors import Refused
 from orchestrator.facts.assumed import assumed_world
 from orchestrator.facts.present import ReadPresent
+from orchestrator.plan.build import build
+from orchestrator.plan.graph import ancestors
 from orchestrator.steps.sync import Synced, sync_steps
 from tests.gangs import TOWER, cluster_of, only
 from tests.local_shell import SHELLS, run_script
@@ -45,10 +48,13 @@ def files(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_they_arrive_as_they_were(files: Path, tmp_path: Path, shell: str) -> None:
+@pytest.mark.parametrize("was", ["nothing", "what docker makes of a missing source"])
+def test_they_arrive_as_they_were(files: Path, tmp_path: Path, shell: str, was: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
     for step in steps(files):
+        if was != "nothing":
+            (home / step.target.removeprefix("~/")).mkdir(parents=True)
         query = ReadPresent(step.target)
         env = {"HOME": str(home)}
         assert query.parse(run_script(query.ask(), shell, env)) is False
@@ -71,6 +77,15 @@ class No(dict[str, Any]):
 
     def get(self, *_: object) -> Any:
         return False
+
+
+def test_looks_into_an_image_with_the_mounts_come_after(files: Path) -> None:
+    """Docker makes an empty folder of a source that is not there yet."""
+    cluster = cluster_of(files, LINE, TOWER, {"p": PROFILE})
+    before = ancestors(build(cluster, cluster_playbook(cluster, "up")))
+    looking = [name for name in before if "/programs/" in name]
+    assert looking
+    assert all({one.id for one in steps(files)} <= before[name] for name in looking)
 
 
 def test_a_changed_file_is_another_path_so_its_gang_restarts(files: Path) -> None:
