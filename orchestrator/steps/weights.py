@@ -76,13 +76,15 @@ class WeightsThere(GangStep):
             )
 
     def _lacking(self, infos: Mapping[str, PathInfo]) -> None:
-        lacking = {host: info for host, info in infos.items() if info.lacks}
-        for host, info in lacking.items():
+        lacking = [host for host, info in infos.items() if info.lacks]
+        if lacking:
+            info = infos[lacking[0]]
+            more = " …" if info.lacks > 1 else ""
             half = f"; {info.unfinished} half downloaded" if info.unfinished else ""
             raise Refused(
                 f"model {self.path} is not whole on {', '.join(lacking)}: {info.lacks} of its files are missing"
-                f" ({info.first_lacking}{' …' if info.lacks > 1 else ''}){half}",
-                host=host,
+                f" ({info.first_lacking}{more}){half}",
+                host=lacking[0],
                 step=self.id,
                 hint="let its download end, or begin it again: it goes on where it stopped",
             )
