@@ -37,6 +37,8 @@ def tidy(line: str) -> str:
 
 
 _FRAME = re.compile(r'\A(?:error: )?File "[^"]+", line \d+')
+# of C++, and what Ray's programs say when they are ended
+_STACK = re.compile(r"\A(?:error: )?(?:(?:PC: )?@ +0x[0-9a-f]+\s|\*\*\* SIGTERM received )")
 _ERROR = re.compile(r"\A(?:error: )?[\w.]+(?:Error|Exception|Exit|Interrupt)\b")
 _INDENTED = re.compile(r"\s{4}")  # source in a traceback, or a usage text's further lines
 _EMPTY = re.compile(
@@ -46,18 +48,35 @@ _EMPTY = re.compile(
 
 
 def telling(lines: Iterable[str], count: int) -> list[str]:
-    """The last lines that tell something: of a traceback the error, not the way there."""
+    """The last lines that tell something, 0: all; of a traceback the error, not the way there."""
     kept: list[str] = []
     code = False  # the line after a frame is its source
     for raw in lines:
         line = tidy(raw)
         frame = _FRAME.match(line) is not None
         source, code = code and not frame and _ERROR.match(line) is None, frame
-        way = frame or source or _INDENTED.match(raw) is not None
+        way = frame or source or _INDENTED.match(raw) is not None or _STACK.match(line) is not None
         if way or _EMPTY.match(line) or kept[-1:] == [line]:
             continue
         kept.append(line)
     return kept[-count:]
+
+
+_STAMP = re.compile(r"\A\d{4}-\d\d-\d\dT[\d:.]+Z ")
+
+
+def first_error(lines: Iterable[str], but: re.Pattern[str]) -> str:
+    """The first error that names itself, with what it says; `but`: lines that only tell that there was one."""
+    named = ""
+    for line in telling((_STAMP.sub("", line) for line in lines), 0):
+        text = line.removeprefix("error: ")
+        if named:
+            return f"{named} {text}"
+        if _ERROR.match(text) and not but.search(text):
+            if not text.rstrip().endswith(":"):
+                return text
+            named = text.rstrip()
+    return named
 
 
 # colours, cursor moves and titles that a program on a host wrote, then any other control character

@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator.contracts import Hosts
 from orchestrator.errors import OrchError
 from orchestrator.facts.answers import Container
-from orchestrator.knowledge import Cause, diagnose
+from orchestrator.knowledge import Cause, diagnose, telling_first
 from orchestrator.observe.logs import read_one
 from orchestrator.observe.service_logs import service_sources
 from orchestrator.runtimes import runtime
@@ -40,7 +40,7 @@ def gather(
     """Logs and states of a deployment's ranks into `folder` (0700), secrets masked. Raises OSError alone."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     states: dict[str, str] = {}
-    causes: dict[str, Cause] = {}
+    causes: list[Cause] = []
     for name in deployment.hosts:
         try:
             ranks = _ranks(cluster, deployment, hosts, name)
@@ -51,15 +51,14 @@ def gather(
             states[f"{name}/{rank.name}"] = _state(rank)
             log = redact(_log(cluster, hosts, name, rank.name))
             (folder / f"{name}.{rank.name}.log").write_text(log, encoding="utf-8")
-            for cause in diagnose(log):
-                causes.setdefault(cause.name, cause)
+            causes += diagnose(log)
     for source in service_sources(cluster):
         if source.deployment == deployment.name:
             batch = read_one(hosts, source, LINES)
             log = redact("\n".join(batch.lines) or batch.error)
             (folder / f"{source.host}.{source.container}-0.log").write_text(log, encoding="utf-8")
             states[f"{source.host}/{source.container}"] = deployment.profile.engine
-    found = tuple(causes.values())
+    found = telling_first(causes)
     summary = {
         "cluster": cluster.name,
         "deployment": deployment.name,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.tidy import telling, tidy
 
+CAPTURED = Path(__file__).parents[1] / "captured"
 LINES = {
     "orch: barrier: 1 of 2 nodes; spark-2 (10.20.0.11) has not joined": (
         "barrier: 1 of 2 nodes; spark-2 (10.20.0.11) has not joined"
@@ -95,3 +98,11 @@ def test_of_a_traceback_the_error_is_told() -> None:
         "Ray's head node ended before the gang was complete"
     ]
     assert telling([], 3) == []
+
+
+def test_the_stack_of_a_program_that_is_ended_is_not_what_it_said() -> None:
+    """Ray's head when its gang's engine has failed."""
+    lines = (CAPTURED / "gpu/h200_vllm_ray_head.log").read_text().splitlines()
+    found = telling(lines[-40:], 12)
+    assert found[-2].startswith("the engine ended with code 1")
+    assert not any("@" in line or "***" in line for line in found)

@@ -1,12 +1,14 @@
 """Each known failure is recognised in a real line; an unknown log gives no cause."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.knowledge import _failures, diagnose
+from orchestrator.knowledge import _failures, diagnose, telling_first
 
+GPU = Path(__file__).parents[2] / "captured/gpu"
 LINES = {
     "unknown-argument": "vllm: error: unrecognized arguments: --swap-space 4",
     "cpu-ray": "ValueError: current platform cpu does not support ray.",
@@ -53,3 +55,33 @@ def test_each_is_recognised_in_what_the_docs_show(
 def test_unknown_log_gives_no_cause() -> None:
     assert diagnose("all is well\n") == ()
     assert diagnose("") == ()
+
+
+def test_where_an_engine_only_says_that_it_died_the_first_error_of_its_log_is_told() -> None:
+    """Recorded: what went wrong stands 80 lines before the end."""
+    for log in ("native", "ray"):
+        (cause,) = diagnose((GPU / f"h200_vllm_{log}_head.log").read_text())
+        assert cause.general
+        assert cause.cause == (
+            "vLLM's engine process died; its first error: RuntimeError: An attempt has been made to"
+            " start a new process before the"
+        )
+
+
+def test_an_engine_that_died_without_an_error_of_its_own_points_up() -> None:
+    (cause,) = diagnose("2026-11-27T10:00:00.1Z RuntimeError: Engine core initialization failed.\n")
+    assert cause.cause == "vLLM's engine process died; its first error: none that names itself"
+    (cause,) = diagnose(
+        "2026-11-27T10:00:00.1Z (Worker pid=3) ERROR 11-27 10:00:00 [w.py:1] ValueError: no such head\n"
+        "2026-11-27T10:00:01.1Z RuntimeError: Engine core initialization failed.\n"
+    )
+    assert cause.cause == "vLLM's engine process died; its first error: ValueError: no such head"
+
+
+def test_what_failed_on_a_worker_comes_before_that_the_head_died() -> None:
+    head = diagnose("RuntimeError: Engine core initialization failed.")
+    worker = diagnose("torch.OutOfMemoryError: x\nException: WorkerProc initialization failed")
+    assert [one.name for one in telling_first([*head, *worker])] == ["out-of-memory", "engine-dead"]
+    assert telling_first([*head, *worker])[1] is head[0]
+    both = diagnose("torch.OutOfMemoryError: x\nInsufficient space in /dev/shm: 160 MiB required")
+    assert telling_first([*both, *worker]) == (*both, worker[-1])
