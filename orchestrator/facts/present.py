@@ -12,20 +12,13 @@ from orchestrator.script import Raw, Result, Script, sh
 
 @question
 class ReadPresent:
-    """A file, or a folder with something in it: docker makes an empty one where a mount's source is missing.
-
-    `sudo`: asked as root.
-    """
+    """Does the path exist? `sudo`: asked as root."""
 
     path: str
     sudo: bool = False
 
     def ask(self) -> Script:
-        body = sh(
-            """{}
-if [ -f "$p" ] || [ -n "$(ls -A -- "$p" 2>/dev/null)" ]; then echo yes; else echo no; fi""",
-            Raw(host_path(self.path)),
-        )
+        body = sh('{}\nif [ -e "$p" ]; then echo yes; else echo no; fi', Raw(host_path(self.path)))
         return script(present=probe(body, sudo=self.sudo))
 
     def parse(self, results: Mapping[str, Result]) -> bool:

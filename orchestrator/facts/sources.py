@@ -1,4 +1,4 @@
-"""Why here: docker makes a folder of root's where a mount's source is missing; what is not there is told before."""
+"""Why here: what a rank would mount and is not there is told before anything is done for it."""
 
 from __future__ import annotations
 

@@ -164,7 +164,8 @@ class Opener:
         if isinstance(error, paramiko.AuthenticationException):
             if seconds >= self.timeouts.auth:
                 return AuthTimeout(
-                    f"{where} did not finish the login in {self.timeouts.auth:g} s", hint=BUSY
+                    f"{where} did not finish the login in {self.timeouts.auth:g} s",
+                    hint=f"{BUSY} {_by_hand(connection)}",
                 )
             return AuthRefused(
                 f"{where} refused the keys offered for user {connection.user}",
@@ -186,7 +187,7 @@ class Opener:
         if seconds >= limit - 0.5:
             return AuthTimeout(
                 f"{where} took the connection, but no SSH server answered in {seconds:.0f} s",
-                hint=BUSY,
+                hint=f"{BUSY} {_by_hand(connection)}",
             )
         return Unreachable(
             f"no SSH session with {where}: {error or type(error).__name__}",

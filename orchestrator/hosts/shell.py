@@ -12,7 +12,7 @@ from orchestrator.framing import SHELL
 from orchestrator.reply import Reply
 
 PIECE = 1024 * 1024  # paramiko copies what is left of a buffer for each packet
-GLANCE = 5.0  # seconds between looks at stderr, which shares its flow control with stdout
+GLANCE = 5.0  # seconds without a word, then stderr, which shares flow control with stdout, and sshd are looked at
 
 
 class Lost(Exception):
@@ -45,12 +45,20 @@ class Shell:
         self._channel.close()
 
     def run(
-        self, program: bytes, reply: Reply, clock: Callable[[], float] = time.monotonic
+        self,
+        program: bytes,
+        reply: Reply,
+        answers: Callable[[], bool],
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Send a program and collect its reply until it is whole. Raises Lost, ScriptTimeout."""
+        """Send a program and collect its reply until it is whole. Raises Lost, ScriptTimeout.
+
+        `answers`: whether sshd does, however long the program may be at work.
+        """
         self._stderr = b""
         self._send(program)
-        until = clock() + reply.patience()
+        heard = clock()
+        until = heard + reply.patience()
         while not reply.finished:
             left = until - clock()
             if left <= 0:
@@ -62,7 +70,11 @@ class Shell:
             frames = reply.frames
             data = self._receive(min(left, GLANCE))
             if data is not None:
+                heard = clock()
                 reply.feed(data)
+            elif not answers():
+                since = time.strftime("%H:%M:%S", time.localtime(heard))
+                raise Lost(f"its sshd has said nothing since {since}", sent=True)
             if reply.frames != frames:
                 until = clock() + reply.patience()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from orchestrator.spec.models import Host, Ssh
 if TYPE_CHECKING:
     from fabric import Connection  # type: ignore[import-untyped]
 
+ANSWERS_IN = 25.0  # seconds: with shell.GLANCE before it as long as connect.DEAD_AFTER
 CHANNELS = 8  # sshd's MaxSessions is 10
 STARTS_PER_JUMP = 8  # sshd's MaxStartups begins to refuse at 10
 
@@ -68,6 +70,17 @@ class _Link:
                 shell.close()
                 raise
             self.idle.append(shell)
+
+    def answers(self) -> bool:
+        """Whether its sshd does, when asked; paramiko's own keepalive wants no answer."""
+        asking = threading.Thread(target=self._ask, daemon=True)
+        asking.start()
+        asking.join(ANSWERS_IN)
+        return self.alive and not asking.is_alive()
+
+    def _ask(self) -> None:
+        with suppress(paramiko.SSHException, OSError, EOFError):
+            self.transport.global_request("keepalive@openssh.com", wait=True)
 
     def _take(self) -> Shell | None:
         while True:
@@ -112,6 +125,7 @@ class SshHosts:
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._jump_starts: dict[str, threading.BoundedSemaphore] = {}
         self._links: dict[str, _Link] = {}
+        self._failed: dict[str, tuple[float, Unreachable]] = {}  # when it was last tried in vain
         self._closed = False
 
     # --- contracts.Hosts --------------------------------------------------------------------
@@ -160,6 +174,7 @@ class SshHosts:
             become=become_of(spec, self._secrets),
             lock_wait=self._lock_wait,
         )
+        before = ""
         for last in (False, True):
             reply = Reply(filled, marker, lock_wait=self._lock_wait)
             try:
@@ -168,13 +183,16 @@ class SshHosts:
             except Lost as lost:
                 if self._closed or last or (lost.sent and (script.mutates or script.once)):
                     raise self._lost(lost, script, reply) from lost
+                before = f"{lost}; "
+            except Unreachable as error:
+                raise _again(error, before) from error
         raise Unreachable("no connection", host=host)
 
     def _send(self, host: str, program: bytes, reply: Reply, *, fresh: bool) -> None:
         link = self._open(host) if fresh else self._link(host)
         try:
             with link.shell(self._opener.timeouts.channel) as shell:
-                shell.run(program, reply)
+                shell.run(program, reply, link.answers)
         except Lost:
             self._drop(host, link)
             raise
@@ -205,14 +223,22 @@ class SshHosts:
             return self._locks.setdefault((host, what), threading.Lock())
 
     def _link(self, host: str) -> _Link:
-        """The host's open connection, opened if need be."""
+        """The host's open connection, opened if need be. What failed for one fails for all who waited for it."""
+        asked = time.monotonic()
         with self._lock(host, "open"):
+            failed, error = self._failed.get(host, (0.0, None))
+            if error is not None and failed > asked:
+                raise _again(error) from error
             link = self._links.get(host)
             if link is not None and link.alive:
                 return link
             if link is not None:
                 self._drop(host, link)
-            link = self._open(host)
+            try:
+                link = self._open(host)
+            except Unreachable as error:
+                self._failed[host] = (time.monotonic(), error)
+                raise
             with self._guard:
                 if not self._closed:
                     self._links[host] = link
@@ -282,6 +308,11 @@ class SshHosts:
                 if last or self._closed:
                     raise Unreachable(f"the connection was lost: {error}") from error
         raise Unreachable("no connection", host=host)
+
+
+def _again(error: Unreachable, before: str = "") -> Unreachable:
+    """The same for another who asks: each adds where it was."""
+    return type(error)(f"{before}{error.message}", host=error.host, hint=error.hint)
 
 
 def _no_tunnel(error: ChannelException, request: Request) -> NoAnswer:

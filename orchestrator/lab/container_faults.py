@@ -141,9 +141,11 @@ def docker_up(target: Target) -> str:
 
 def disk_full(target: Target) -> str:
     """Put a file system in memory with the same content over the folder, and fill it to the end."""
-    path = target.argument or FULL_BY_DEFAULT
-    if _full_mounted(target):
-        return f"{path} is full already"
+    path = _folder(target)
+    if full := _full(target):
+        if path in full:
+            return f"{path} is full already"
+        raise _another_is_full(target, path, full)
     used = int(target.inside("du", "-sk", path).split()[0])
     if used > MOST_KIB:
         raise Refused(
@@ -163,15 +165,33 @@ def disk_full(target: Target) -> str:
 
 
 def disk_free(target: Target) -> str:
-    path = target.argument or FULL_BY_DEFAULT
-    if _full_mounted(target):
+    path = _folder(target)
+    if full := _full(target):
+        if path not in full:
+            raise _another_is_full(target, path, full)
         target.inside("umount", "--lazy", path)
         target.inside("umount", "--lazy", FULL_MOUNT)
     return f"{path} is its own disk again"
 
 
-def _full_mounted(target: Target) -> bool:
-    return f" {FULL_MOUNT} " in target.inside("cat", "/proc/mounts")
+def _folder(target: Target) -> str:
+    return (target.argument or FULL_BY_DEFAULT).rstrip("/")
+
+
+def _another_is_full(target: Target, path: str, full: Sequence[str]) -> Refused:
+    name = target.host.name
+    return Refused(
+        f"{name}: not {path} is full, but {' and '.join(full)}",
+        hint=f"orch lab heal {name} disk-full:{full[-1]} --name {target.record.layout.name}",
+    )
+
+
+def _full(target: Target) -> list[str]:
+    """Where our file system in memory is mounted, our own place for it left out."""
+    rows = [line.split() for line in target.inside("cat", "/proc/self/mountinfo").splitlines()]
+    places = [(row[2], row[4].replace(r"\040", " ")) for row in rows]  # device, mount point
+    ours = {device for device, place in places if place == FULL_MOUNT}
+    return [place for device, place in places if device in ours and place != FULL_MOUNT]
 
 
 def kill_container(target: Target) -> str:

@@ -13,7 +13,7 @@ from orchestrator.lab.docker import (
     start_own_engine,
     stop_own_engine,
 )
-from orchestrator.lab.home import Home
+from orchestrator.lab.home import SETUP, Home
 from orchestrator.lab.labs import labelled, things
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.vm import processes
@@ -78,8 +78,10 @@ def _remove_files(record: records.Record) -> list[str]:
 
 
 def stop_engine_if_unused(home: Home, progress: Progress) -> None:
-    """Stop the engine that we started when no lab and no container needs it any more."""
-    with home.lock("docker"):
+    """Stop the engine that we started when no lab, no container and no `set_up` needs it any more."""
+    if records.names(home):
+        return
+    with home.lock(SETUP, progress), home.lock("docker"):
         docker = own_engine(home)
         if not docker.answers() or records.names(home):
             return

@@ -13,6 +13,8 @@ from pathlib import Path
 from orchestrator.lab.command import remove_tree
 from orchestrator.lab.progress import Progress
 
+SETUP = "setup"  # the lock of who makes pieces of labs, or stops the engine that they are made in
+
 
 class Home:
     """`${ORCH_LAB_HOME:-~/.cache/orch/lab}`: engine folders, our docker engine, lab records."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.lab.docker import Docker, running_engines, start_own_engine
 from orchestrator.lab.engine_folder import compile_and_try, ensure_engine_folder, host_python
-from orchestrator.lab.home import Home
+from orchestrator.lab.home import SETUP, Home
 from orchestrator.lab.image import base_tag, codename, ensure_host_image, release
 from orchestrator.lab.llama_folder import ensure_llama_folder
 from orchestrator.lab.machine import ensure_packages
@@ -39,7 +39,7 @@ def set_up(
     """
     name = codename(asked)  # an unknown release is refused before anything is installed
     ensure_packages(home, progress)
-    with home.lock("setup", progress):
+    with home.lock(SETUP, progress):
         home.clear_leftovers()
         docker = ensure_engine(home, progress)
         engine = None
@@ -74,8 +74,6 @@ def _tried(
 
 def ensure_engine(home: Home, progress: Progress) -> Docker:
     """The engine for a new lab: ours when it runs, else the machine's, else ours is started."""
-    with home.lock("docker"):
-        pass  # another process may just be stopping ours
     running = running_engines(home)
     if running:
         return running[0]

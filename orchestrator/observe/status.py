@@ -232,16 +232,23 @@ def _up_seconds(one: Container, clock: float | None) -> float | None:
 def to_ask(
     cluster: Cluster, ranks: Iterable[Wanted], found: Mapping[str, Seen]
 ) -> list[Deployment]:
-    """Deployments whose head runs: the others can't answer. A job may be done, whatever is left of it."""
-    heads = {
-        rank.deployment: rank_status(rank, found.get(rank.host)).state
-        for rank in ranks
-        if rank.index == 0
-    }
+    """Deployments whose head runs: the others can't answer. A job may be done, whatever is left of it.
+
+    With a rank that is paused the head takes the question, and keeps whoever asks waiting.
+    """
+    heads: dict[str, str] = {}
+    paused = set()
+    for rank in ranks:
+        state = rank_status(rank, found.get(rank.host)).state
+        if rank.index == 0:
+            heads[rank.deployment] = state
+        if state == "paused":
+            paused.add(rank.deployment)
     return [
         one
         for name, one in cluster.deployments.items()
-        if heads[name] == "running" or (one.profile.engine_key in OWN and heads[name] != "unknown")
+        if (heads[name] == "running" and name not in paused)
+        or (one.profile.engine_key in OWN and heads[name] != "unknown")
     ]
 
 
@@ -318,7 +325,7 @@ def _strangers(cluster: Cluster, at: Seen, wanted: set[tuple[str, str]]) -> Iter
     running = {
         one.labels.get("orch.deployment")
         for one in containers.values()
-        if (at.host, one.name) in wanted and one.state == "running"
+        if (at.host, one.name) in wanted and one.state in HOLDING
     }
     yield from _ports_taken(cluster, at, running)
     if not running:

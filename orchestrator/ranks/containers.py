@@ -5,8 +5,10 @@ Nothing but text is made here. The environment travels on stdin (a 0600 pipe, ne
 
 from __future__ import annotations
 
+import csv
+import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal, Self
@@ -20,10 +22,11 @@ from orchestrator.ranks.entrypoint import FOLDER, READY
 from orchestrator.ranks.files import Word, on_host, rank_folder, words
 from orchestrator.ranks.labels import labels
 from orchestrator.ranks.secret_marks import secret_values
-from orchestrator.script import Command, Raw, Script, Sh, all_of, quote, seq, sh
+from orchestrator.script import Command, Raw, Script, Sh, all_of, quote, sh
 from orchestrator.spec.fields import VARIABLE
 
 ENV_LINE_MAX = 60_000  # env files are read with a 64 KiB line buffer
+CACHES = "~/.cache/"
 CREATE_TIMEOUT = 120.0
 START_TIMEOUT = 120.0
 
@@ -37,15 +40,45 @@ def _mount(mount: Mount) -> Iterator[Word]:
         yield "--tmpfs"
         yield mount.target + (f":{mount.options}" if mount.options else "")
         return
-    yield "-v"
-    tail = f":{mount.target}" + (":ro" if mount.read_only else "")
-    source = on_host(mount.source)
-    yield Raw(sh("{}{}", source, tail)) if isinstance(source, Raw) else f"{source}{tail}"
+    yield "--mount"
+    before, home, after = mount_fields(mount).partition("source=~/")
+    yield Raw(sh('{}"$HOME"/{}', f"{before}source=", after)) if home else before
 
 
-def mount_words(mounts: Iterable[Mount]) -> list[Word]:
-    """Mounts as words."""
-    return [word for mount in mounts for word in _mount(mount)]
+def mount_fields(mount: Mount) -> str:
+    """As `--mount` takes it: unlike `-v` it refuses a source that is missing, where docker makes a folder of root's."""
+    kind = "bind" if "/" in mount.source or mount.source == "~" else "volume"
+    source = "~/" if mount.source == "~" else mount.source
+    fields = [f"type={kind}", f"source={source}", f"target={mount.target}"]
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields + ["readonly"] * mount.read_only)
+    return line.getvalue()
+
+
+def caches(mounts: Iterable[Mount]) -> list[str]:
+    """Folders that are made where they are missing, as the user that we are there."""
+    return [one.source for one in mounts if one.source.startswith(CACHES)]
+
+
+def looking(
+    called: Raw,
+    mounts: Iterable[Mount],
+    env: Mapping[str, str],
+    given: Iterable[Word],
+    then: Iterable[Word],
+) -> Sh:
+    """A container that only looks, without a network, and is gone again."""
+    mounts = list(mounts)
+    run: list[Word] = [called, "run", "--rm", "--network", "none", *given]
+    run += [word for name in sorted(env) for word in ("-e", f"{name}={env[name]}")]
+    run += [word for mount in mounts for word in _mount(mount)]
+    line = words([*run, *then])
+    made = caches(mounts)
+    return all_of(_made(made), line) if made else line
+
+
+def _made(folders: Iterable[str]) -> Sh:
+    return words(["mkdir", "-p", *map(on_host, folders)])
 
 
 def _resources(rank: Rank) -> Iterator[Word]:
@@ -107,33 +140,6 @@ def environment(rank: Rank) -> tuple[dict[str, str], dict[str, str]]:
     return held, loose
 
 
-def _sources(rank: Rank) -> dict[str, Command]:
-    """Docker makes a missing mount source a folder of root's: caches are made as us, the rest refused.
-
-    Folders of the host are looked at as root where we may be: others' may be hidden from us.
-    """
-    paths = [one for one in rank.mounts if not one.tmpfs and "/" in one.source]
-    homes = [one for one in paths if one.source.startswith("~")]
-    caches = [one for one in homes if one.source.startswith("~/.cache/")]
-    made = [sh("mkdir -p {}", on_host(one.source)) for one in caches]
-    ours = [*made, *(_there(one) for one in homes)]
-    others = [_there(one) for one in paths if not one.source.startswith("~")]
-    found = {}
-    if ours:
-        found["mounts of ours"] = Command(seq(ours))
-    if others:
-        found["mounts"] = Command(seq(others), sudo=not rank.state.startswith("~"))
-    return found
-
-
-def _there(mount: Mount) -> Sh:
-    return sh(
-        "test -e {} || { echo {} >&2; exit 1; }",
-        on_host(mount.source),
-        f"{mount.source}: missing on this host, to be mounted at {mount.target}",
-    )
-
-
 def _file(rank: Rank, path: str) -> Command:
     """A new inode each time, so that a container that still has the old one keeps what it started with."""
     target = host_file(rank, path)
@@ -189,7 +195,9 @@ class Containers(ABC):
         return parts
 
     def start(self, rank: Rank) -> Script:
-        commands = {"free": self._free(rank), **_sources(rank)}
+        commands = {"free": self._free(rank)}
+        if made := caches(rank.mounts):
+            commands["caches"] = Command(_made(made))
         commands |= {f"file {path}": _file(rank, path) for path in sorted(rank.files)}
         commands["create"] = self._create(rank)
         commands["start"] = Command(sh("{} start {}", self._do, rank.name), timeout=START_TIMEOUT)
@@ -212,12 +220,10 @@ class Containers(ABC):
         return Script({"logs": Command(text, keep=1_048_576)})
 
     def question(self, rank: Rank, text: Sh) -> Sh:
-        """A container as the rank's, but without a network."""
-        head: list[Word] = ["run", "--rm", "--network", "none"]
-        head += self.gpus(rank.gpus) if rank.gpus is not None else ()
-        env = [word for name in sorted(rank.env) for word in ("-e", f"{name}={rank.env[name]}")]
-        tail = ["--entrypoint", "sh", rank.image, "-c", text]
-        return words([self._do, *head, *env, *mount_words(rank.mounts), *tail])
+        """In a container as the rank's."""
+        gpus = self.gpus(rank.gpus) if rank.gpus is not None else ()
+        then = ("--entrypoint", "sh", rank.image, "-c", text)
+        return looking(self._do, rank.mounts, rank.env, gpus, then)
 
     def supervise(self, name: str, restart: str) -> Script:
         """The mark first: a restarted entrypoint must find it. An image without a shell has none of ours."""

@@ -51,7 +51,11 @@ def packed(source: str) -> bytes:
     with tarfile.open(fileobj=made, mode="w") as tar:
         if path.is_file():
             add(tar, path, "it")
-        for one in files_below(path) if path.is_dir() else ():
+            return made.getvalue()
+        folder = tarfile.TarInfo("it")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(folder)
+        for one in files_below(path):
             add(tar, one, f"it/{one.relative_to(path).as_posix()}")
     return made.getvalue()
 

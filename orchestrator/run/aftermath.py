@@ -68,9 +68,8 @@ def _take_down(cluster: Cluster, scope: str, tools: Toolbox) -> None:
     every = (*down_steps(cluster, {}), *service_down_steps(cluster, {}))
     steps = ordered(step for step in every if step.scope == scope)
     decision = survey(steps, tools.world)
-    tools.bus.note(f"{scope} failed: its ranks are stopped again, their logs are kept")
     tools.bus.planned(decision.plan, decision.problems)
-    Executor(
+    outcome = Executor(
         steps,
         tools.world,
         tools.apply,
@@ -78,6 +77,8 @@ def _take_down(cluster: Cluster, scope: str, tools: Toolbox) -> None:
         skip=decision.plan.pruned,
         clock=tools.clock,
     ).run()
+    told = "not all of its ranks could be" if outcome.errors else "its ranks are"
+    tools.bus.note(f"{scope} failed: {told} stopped again")
 
 
 def served(

@@ -214,7 +214,10 @@ class Bus:
     def failed(self, step: Step, error: BaseException, evidence: str = "") -> None:
         """`evidence`: the file or folder that holds the last logs of all ranks and the rest."""
         kind = Kind.GATE_REFUSED if isinstance(error, Refused) else Kind.STEP_FAILED
-        self.emit(kind, step, _what(error), **_why(error, evidence))
+        text, at = _what(error), getattr(error, "host", None)
+        if at not in (None, step.host) and at not in text:
+            text = f"{at}: {text}"
+        self.emit(kind, step, text, **_why(error, evidence))
 
     def skipped(
         self, step: Step, why: str, because: Sequence[str] = (), *, needed: bool = True

@@ -11,6 +11,7 @@ from orchestrator.contracts import Hosts, Step
 from orchestrator.errors import CommandFailed, OrchError, OutcomeUnknown
 from orchestrator.framing import Held
 from orchestrator.hosts.reader import apply_and_read
+from orchestrator.knowledge import diagnose
 from orchestrator.run.events import Bus
 from orchestrator.run.lease import myself
 from orchestrator.run.leases import Leases
@@ -70,10 +71,12 @@ def _failure(step: Step, name: str, result: Result | None) -> CommandFailed:
         )
     said = (result.err.strip() or result.out.strip()).decode(errors="replace")
     tail = "; ".join(said.splitlines()[-3:])[-400:]
+    known = next(iter(diagnose(said)), None)
     return CommandFailed(
         f"{name!r} failed (exit {result.rc}): {tail or 'it said nothing'}",
         host=step.host,
         step=step.id,
+        hint=known.remedy if known is not None else "",
     )
 
 

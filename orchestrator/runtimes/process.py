@@ -36,6 +36,7 @@ ULIMITS = {"memlock": ("-l", 1024), "nofile": ("-n", 1), "stack": ("-s", 1024)}
 START_TIMEOUT = 60.0
 PROGRAMS = {
     "rank.sh": "process/rank.sh",
+    "left.sh": "process/left.sh",
     "stamp.py": "process/stamp.py",
     "stamp.sh": "process/stamp.sh",
 }
@@ -160,15 +161,7 @@ if alive; then
   kill -TERM "$pid" 2>/dev/null
   while alive && [ "$(date +%s)" -lt "$until" ]; do sleep 0.1 || sleep 1; done
 fi
-tries=0 none=0 # none twice: what is just becoming another program shows no environment
-while [ "$none" -lt 2 ] && [ "$tries" -lt 100 ]; do
-  tries=$((tries + 1)) none=$((none + 1))
-  for file in $(members); do
-    none=0 one=${file#/proc/} one=${one%/environ}
-    grep -qszxF "ORCH_PROCESS=$token" "$file" && kill -KILL "$one" 2>/dev/null
-  done
-  [ "$none" -ge 2 ] || sleep 0.1 || sleep 1
-done
+{}left
 if [ -n "$unit" ]; then
   timeout 20 systemctl --user kill --signal=KILL "$unit"
   timeout 20 systemctl --user stop "$unit"
@@ -179,6 +172,7 @@ rm -rf "$d\"""",
         Raw(placed(name)),
         Raw(KNOWN),
         max(0, round(grace)),
+        Raw(Sh(read_template(PROGRAMS["left.sh"]))),
     )
 
 

@@ -10,11 +10,10 @@ from typing import Any
 from orchestrator.contracts import Change, Patience, Step, World
 from orchestrator.errors import Refused
 from orchestrator.facts.sources import ReadSources
+from orchestrator.ranks.containers import CACHES
 from orchestrator.spec.models import Cluster, Deployment, MountEntry
 from orchestrator.steps.gang import GangStep, after_jobs
 from orchestrator.steps.weights import model_hosts
-
-MADE = "~/.cache/"  # caches of ours are made when a rank starts
 
 
 def wanted(deployment: Deployment, host: str) -> tuple[str, ...]:
@@ -24,7 +23,7 @@ def wanted(deployment: Deployment, host: str) -> tuple[str, ...]:
         for entry in deployment.profile.mounts
         if "/" in entry.from_
         and not entry.sync
-        and not entry.from_.startswith(MADE)
+        and not entry.from_.startswith(CACHES)
         and not (host in model_hosts(deployment) and _holds_model(deployment, entry))
     )
     return tuple(dict.fromkeys(found))
@@ -38,7 +37,7 @@ def _holds_model(deployment: Deployment, entry: MountEntry) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class MountsThere(GangStep):
-    """Each source exists; what lies below a folder that is not ours is looked at when the rank starts."""
+    """Each source exists; what lies below a folder that is not ours docker looks at, when the rank starts."""
 
     sources: Mapping[str, tuple[str, ...]]  # host → paths
 

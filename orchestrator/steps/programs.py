@@ -14,10 +14,9 @@ from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.programs import FOLDER, MARK, ReadPrograms, kept_at
 from orchestrator.network.environment import BY_SUBNET, by_subnet, merge
 from orchestrator.ranks.build import PROCESS, mounts
-from orchestrator.ranks.containers import mount_words
+from orchestrator.ranks.containers import looking
 from orchestrator.ranks.context import image_of
-from orchestrator.ranks.files import words
-from orchestrator.script import Command, Raw, Script, argv, sh
+from orchestrator.script import Command, Raw, Script, sh
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, after_jobs, image_read, own_steps
 from orchestrator.steps.process_programs import HostPrograms
@@ -131,33 +130,21 @@ class Programs(GangStep):
         )
 
     def apply(self, change: Change, world: World) -> Script:
-        """A container of the image with the rank's mounts, that only looks, and is gone again."""
+        """In a container of the image with the rank's mounts."""
         host = self.host or ""
         query = self.query
         seen = mounts(self.cluster, self.deployment, host, model=self.model)
-        mounted = mount_words(seen)
         env = merge(self.deployment.profile.env)  # LD_LIBRARY_PATH, for a start
-        given = [word for name in sorted(env) for word in ("-e", f"{name}={env[name]}")]
-        run = words([spoken(query.runtime), "run", "--rm", "--network", "none", *given, *mounted])
-        look = argv(
-            "--entrypoint",
-            "sh",
-            query.reference,
-            "-c",
-            LOOK,
-            "sh",
-            *self.programs.values(),
-            *self.also,
-        )
+        names = (*self.programs.values(), *self.also)
+        then = ("--entrypoint", "sh", query.reference, "-c", LOOK, "sh", *names)
         text = sh(
             """{}
 [ -n "$f" ] || { echo {} >&2; exit 1; }
-mkdir -p {} && { {} {} && echo {}; } >"$f.new" && mv "$f.new" "$f\"""",
+mkdir -p {} && { {} && echo {}; } >"$f.new" && mv "$f.new" "$f\"""",
             Raw(kept_at(query.runtime, query.reference, query.mark)),
             f"image {query.reference} is not on this host",
             Raw(FOLDER),
-            Raw(run),
-            Raw(look),
+            Raw(looking(spoken(query.runtime), seen, env, (), then)),
             MARK,
         )
         return Script({"look": Command(text, timeout=LOOK_S)}, mutates=True, stop_on_error=True)

@@ -45,12 +45,12 @@ class Synced(GangStep):
         return Change(f"bring {self.source}")
 
     def apply(self, change: Change, world: World) -> Script:
-        """Whole or not at all: unpacked beside, then renamed. A folder of docker's making goes."""
+        """Whole or not at all: unpacked beside, then renamed."""
         target, new = on_host(self.target), on_host(f"{self.target}.new")
         text = sh(
             "umask 022 && rm -rf {} && mkdir -p {} && tar -xf - --no-same-owner -C {}"
-            " && { [ ! -d {} ] || rmdir {}; } && mv {}/it {} && rmdir {}",
-            *(new, new, new, target, target, new, target, new),
+            " && mv {}/it {} && rmdir {}",
+            *(new, new, new, new, target, new),
         )
         sudo = self.target.startswith(ROOT_STATE)
         command = Command(text, stdin=packed(self.source), sudo=sudo, timeout=SYNC_S)

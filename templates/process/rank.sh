@@ -15,6 +15,7 @@ say() { echo "orch: $*"; }
 put() { printf '%s\n' "$2" >"$d/$1.new" && mv "$d/$1.new" "$d/$1"; }
 
 . "$d/conf" || exit 1 # token, interval, limit, retries, start_period
+. "$d/left.sh" || exit 1
 read -r boot </proc/sys/kernel/random/boot_id
 put pid "$$ $(started $$) $boot"
 mkfifo "$t/log" || exit 1
@@ -44,19 +45,6 @@ enter() { # only ever in a subshell: a variable may have any name
   first
   [ "$orch_one" = . ] || { say "its environment did not come whole: a secret holds a line break, or nobody sent it"; return 1; }
   eval "$orch_given"
-}
-
-left() { # ends what the program left behind: all that has the token, but this shell
-  none=0 looks=0 # twice: what is just becoming another program shows no environment
-  while [ "$none" -lt 2 ] && [ "$looks" -lt 100 ]; do
-    none=$((none + 1)) looks=$((looks + 1))
-    for file in $(grep -slzxF "ORCH_PROCESS=$token" /proc/[0-9]*/environ); do
-      pid=${file#/proc/} pid=${pid%/environ}
-      case $pid in "$$" | "$stamper" | "$watcher") continue ;; esac
-      grep -qszxF "ORCH_PROCESS=$token" "$file" && kill -9 "$pid" 2>/dev/null && none=0
-    done
-    [ "$none" -ge 2 ] || sleep 0.1 || sleep 1
-  done
 }
 
 healthy() { # the health of what runs, as docker tells it
@@ -98,8 +86,8 @@ while [ -z "$stopping" ]; do
     kill -0 "$child" 2>/dev/null || break
   done
   [ -z "$watcher" ] || kill -9 "$watcher" 2>/dev/null
+  left $$ "$stamper" $watcher # what the program left behind
   child='' watcher=''
-  left
   policy=no
   [ ! -r "$d/restart" ] || read -r policy <"$d/restart"
   most=0

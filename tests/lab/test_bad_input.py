@@ -296,16 +296,27 @@ def test_models_that_differ(site: Site, hosts: Hosts) -> None:
         refused(site, 4, "spark-2", "is another than on spark-1", "rsync -a --delete")
 
 
+def with_mounts(site: Site, *more: Mapping[str, str]) -> None:
+    mounts = yaml.safe_load((ROOT / "profiles/lab-llama.yaml").read_text())["mounts"]
+    with_profile(site, f"extends: lab-llama\n{yaml.safe_dump({'mounts': [*mounts, *more]})}")
+
+
 def test_a_mount_that_is_missing_on_one_host(site: Site, hosts: Hosts) -> None:
     tree = "/srv/vllm tree"
-    mounts = yaml.safe_load((ROOT / "profiles/lab-llama.yaml").read_text())["mounts"]
-    mounts += [{"from": tree, "to": "/srv/tree"}, {"from": "~/mine", "to": "/srv/mine"}]
-    with_profile(site, f"extends: lab-llama\n{yaml.safe_dump({'mounts': mounts})}")
+    with_mounts(site, {"from": tree, "to": "/srv/tree"}, {"from": "~/mine", "to": "/srv/mine"})
     there = f"mkdir -p '{tree}' ~orch/mine"
     with hosts.changed("spark-1", there, f"rmdir '{tree}' ~orch/mine"):
         said = refused(site, 4, f"{tree} on spark-2", "~/mine on spark-2", "`mounts:` of own")
         assert "spark-1" not in said.text
         site.orch("plan", rc=4)
+
+
+def test_a_mount_that_is_missing_where_only_root_may_look(site: Site, hosts: Hosts) -> None:
+    """Docker makes nothing of it, and says so: neither to look into the image, nor to start."""
+    with_mounts(site, {"from": "/root/none, or not", "to": "/srv/none"})
+    done = site.orch("up", rc=1)
+    assert "path does not exist: /root/none, or not" in done.stdout + done.stderr
+    hosts.inside("spark-2", "! ls -d /root/none*")
 
 
 # --- hosts of a gang that are not alike -------------------------------------------------------------

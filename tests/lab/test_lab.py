@@ -221,6 +221,9 @@ def test_full_disk_refuses_a_byte_and_keeps_what_was_there(lab: Lab) -> None:
         written = lab.run("spark-1", ["cp", "/etc/passwd", "/models/more"], check=False)
         assert "No space left" in written.stderr
         assert out(lab, "spark-1", "sha256sum", "/models/tiny.gguf") == before
+        for act in (break_, heal):
+            with pytest.raises(Refused, match="not /var/tmp is full, but /models"):
+                act(lab.home, lab.name, "spark-1", "disk-full:/var/tmp")
     finally:
         heal(lab.home, lab.name, "spark-1", "disk-full")
     out(lab, "spark-1", "sh", "-c", "echo x > /models/more && rm /models/more")

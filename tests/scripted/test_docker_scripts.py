@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from orchestrator.contracts import Mount, Rank
 from orchestrator.runtimes.docker import RUNTIME
-from orchestrator.script import Script
+from orchestrator.script import Command, Script, sh
 from tests.local_shell import SHELLS, run_script
 
 SHIMS = Path(__file__).parent / "shims"
@@ -130,7 +130,7 @@ def test_files_are_written_for_root_to_own_and_all_to_run(docker: Docker) -> Non
     written = docker.folder / ".local/state/orch/ranks/orch-duo-vl-0/entry.sh"
     assert written.read_text() == "#!/bin/sh\necho '$x'\n"
     assert written.stat().st_mode & 0o777 == 0o755
-    mounted = f"{written}:/orch/entry.sh:ro"
+    mounted = f"type=bind,source={written},target=/orch/entry.sh,readonly"
     assert mounted in docker.call("create")["argv"]
 
 
@@ -160,13 +160,26 @@ def test_a_container_that_is_not_ours_is_refused_by_name(docker: Docker) -> None
     assert [call["argv"][0] for call in docker.calls] == ["container"]
 
 
-def test_a_missing_mount_source_is_an_error_and_a_cache_is_made(docker: Docker) -> None:
-    cache = Mount("~/.cache/huggingface", "/root/.cache/huggingface")
-    start(docker, mounts=(cache,))
-    assert (docker.folder / ".cache/huggingface").is_dir()
-    results = docker.run(RUNTIME.start(replace(RANK, mounts=(Mount("/no/such", "/x"),))))
-    assert b"/no/such: missing on this host" in results["mounts"].err
-    assert docker.calls[-1]["argv"][0] != "create"
+CACHE = Mount("~/.cache/a, b", "/root/.cache/x")
+
+
+def test_a_cache_is_made_before_it_is_mounted(docker: Docker) -> None:
+    """In the form in which docker makes no folder of another source that is missing."""
+    call = start(docker, mounts=(CACHE, Mount("/no/such", "/y", read_only=True)))
+    made = docker.folder / CACHE.source.removeprefix("~/")
+    assert made.is_dir()
+    mounted = [call["argv"][at + 1] for at, word in enumerate(call["argv"]) if word == "--mount"]
+    assert mounted == [
+        f'type=bind,"source={made}",target={CACHE.target}',
+        "type=bind,source=/no/such,target=/y,readonly",
+    ]
+
+
+def test_a_cache_is_made_before_anything_looks_into_an_image(docker: Docker) -> None:
+    text = RUNTIME.question(replace(RANK, mounts=(CACHE,)), sh("vllm --help"))
+    docker.run(Script({"ask": Command(text)}))
+    assert (docker.folder / CACHE.source.removeprefix("~/")).is_dir()
+    assert docker.call("run")["argv"][-3:] == ["img:1", "-c", "vllm --help"]
 
 
 def test_stop_leaves_what_is_not_ours_alone(docker: Docker) -> None:

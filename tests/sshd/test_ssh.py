@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.server
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -34,7 +36,7 @@ from orchestrator.framing import Held
 from orchestrator.hosts.connect import Opener, Timeouts
 from orchestrator.hosts.keys import KnownKeys
 from orchestrator.hosts.pool import Pool
-from orchestrator.hosts.ssh import SshHosts
+from orchestrator.hosts.ssh import SshHosts, _Link
 from orchestrator.reply import no_sudo
 from orchestrator.script import Command, Request, Script, Sh, secret_mark, sh
 from orchestrator.spec.models import SecretRef, Ssh
@@ -391,6 +393,80 @@ def test_a_frozen_script_is_given_up(connect: Connect, monkeypatch: pytest.Monke
     assert set(caught.value.results) == {"a"}
     monkeypatch.undo()
     assert hosts.run("one", HI)["hi"].rc == 0
+
+
+@pytest.fixture
+def frozen(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
+    """A server that takes connections and says nothing."""
+    monkeypatch.setattr("orchestrator.hosts.shell.GLANCE", 0.2)
+    monkeypatch.setattr("orchestrator.hosts.ssh.ANSWERS_IN", 0.5)
+    server = servers()
+    assert server.process is not None
+    yield server
+    server.process.send_signal(signal.SIGCONT)
+
+
+def freeze(server: Sshd) -> None:
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("mutates", [False, True])
+def test_a_host_that_freezes_is_told_soon(frozen: Sshd, connect: Connect, mutates: bool) -> None:
+    opener = Opener(KnownKeys(), Timeouts(banner=1))
+    hosts = connect(make_host("one", frozen.ssh()), held={}, opener=opener)
+    session = hosts.run("one", Script({"p": Command(Sh(UP))}))["p"].text.strip()
+    freeze(frozen)
+    stop = Command(sh("kill -STOP {}; sleep 9", session))
+    try:
+        with pytest.raises(OutcomeUnknown if mutates else AuthTimeout) as caught:
+            hosts.run("one", Script({"hi": HI.commands["hi"], "stop": stop}, mutates=mutates))
+    finally:
+        os.kill(int(session), signal.SIGKILL)
+    assert re.search(r"its sshd has said nothing since \d\d:\d\d:\d\d", str(caught.value))
+    with pytest.raises(AuthTimeout, match=r"^one: .* no SSH server answered in 1 s") as told:
+        hosts.run("one", HI)
+    assert told.value.exit_code == 3
+    assert f"ssh -p {frozen.port}" in told.value.hint
+
+
+def test_who_waits_for_a_connection_fails_with_it(frozen: Sshd, connect: Connect) -> None:
+    """Not one after the other, each after a time-out of its own."""
+    opener = Opener(KnownKeys(), Timeouts(banner=1))
+    hosts = connect(make_host("one", frozen.ssh()), opener=opener)
+    freeze(frozen)
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            hosts.run("one", HI)
+        except Unreachable as error:
+            errors.append(error)
+
+    began = time.monotonic()
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(errors) == 5
+    assert time.monotonic() - began < 3
+
+
+def test_a_script_that_says_nothing_for_long_is_waited_for(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.hosts.shell.GLANCE", 0.1)
+    said: list[bool] = []
+    answers = _Link.answers
+
+    def listening(link: _Link) -> bool:
+        said.append(answers(link))
+        return said[-1]
+
+    monkeypatch.setattr(_Link, "answers", listening)
+    assert connect().run("one", Script({"a": Command(Sh("sleep 0.5"))}))["a"].rc == 0
+    assert set(said) == {True}
 
 
 def test_closing_ends_what_others_wait_for(connect: Connect) -> None:

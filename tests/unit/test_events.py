@@ -55,6 +55,17 @@ def test_secrets_are_redacted_everywhere() -> None:
     assert len(kept.events) == 5
 
 
+def test_a_failure_on_another_host_than_the_steps_names_it() -> None:
+    kept = Kept()
+    bus = Bus("r", [kept])
+    one = step("ports", "spark-2")
+    for message in ("no answer", "spark-1: no answer"):
+        bus.failed(one, Unreachable(message, host="spark-1"))
+    bus.failed(one, Unreachable("no answer", host="spark-2"))
+    told = [event.text for event in kept.events]
+    assert told == ["spark-1: no answer", "spark-1: no answer", "no answer"]
+
+
 @given(DATA)
 def test_redaction_leaves_no_trace_in_any_shape(data: object) -> None:
     shown = json.dumps(redact_all({"x": data, "s3cret": [data]}, lambda _: "-"))

@@ -151,11 +151,13 @@ def test_docker_run(hosts: dict[str, Any], host: str) -> None:
         "--network host",
         "--ipc host",
         "--gpus all",
-        '-v "$HOME"/.cache/huggingface:/root/.cache/huggingface',
-        '-v "$HOME"/llm/vllm/vllm:/usr/lib/python3/dist-packages/vllm',
+        '--mount type=bind,source="$HOME"/.cache/huggingface,target=/root/.cache/huggingface',
+        '--mount type=bind,source="$HOME"/llm/vllm/vllm,target=/usr/lib/python3/dist-packages/vllm',
     ):
         assert f"  {wanted} \\\n" in line
-    assert re.search(r" -v \S+sitecustomize.py:/usr/lib/python3.12/sitecustomize.py:ro \\\n", line)
+    assert re.search(
+        r"sitecustomize\.py,target=/usr/lib/python3.12/sitecustomize.py,readonly \\\n", line
+    )
     assert "  nvcr.io/nvidia/vllm:25.11-py3 \\\n" in line
 
 

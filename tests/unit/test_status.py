@@ -166,6 +166,22 @@ def test_a_dead_head_is_not_asked(cluster: Cluster) -> None:
     assert found.exit_code == 1
 
 
+@pytest.mark.parametrize(("where", "rank"), [("a", 0), ("b", 1)])
+def test_with_a_paused_rank_nobody_waits_for_an_answer(
+    cluster: Cluster, where: str, rank: int
+) -> None:
+    """And it keeps its port, which is nobody else's."""
+    paused = host(
+        container(f"orch-duo-vl-{rank}", "paused"),
+        listening=(ListeningPort(8000, "0.0.0.0", "vllm", 77),),
+    )
+    found = status(cluster, **{where: paused})
+    vl = found.deployments[0]
+    assert (vl.state, vl.answers, vl.ranks[rank].state) == ("partly", None, "paused")
+    assert found.strangers == ()
+    assert found.exit_code == 1
+
+
 def test_nothing_there_is_down(cluster: Cluster) -> None:
     found = status(cluster, a=host(), b=host(), c=host())
     assert [one.state for one in found.deployments] == ["down", "down"]

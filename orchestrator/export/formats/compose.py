@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.contracts import Mount, Rank, World
 from orchestrator.export.model import Exported, common, header, ranks, secrets, told, yaml_text
 from orchestrator.flags import flags
+from orchestrator.ranks.containers import CACHES
 from orchestrator.ranks.state import PROCESS
 from orchestrator.runtimes.docker import LOG_OPTIONS
 from orchestrator.spec.models import Cluster, Deployment, Host
@@ -107,7 +108,7 @@ def _volume(mount: Mount) -> dict[str, Any]:
         source = escaped(mount.source)
         if source.startswith("~"):
             source = "${HOME}" + source[1:]
-        create = mount.source.startswith("~/.cache/")
+        create = mount.source.startswith(CACHES)
         made = {"type": "bind", "source": source, "target": mount.target}
         made["bind"] = {"create_host_path": create}
     return made | ({"read_only": True} if mount.read_only else {})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from orchestrator.contracts import Mount, Rank, World
 from orchestrator.export.model import Exported, common, header, home, ranks, secrets, told
+from orchestrator.ranks.containers import caches, mount_fields
 from orchestrator.ranks.state import PROCESS
 from orchestrator.runtimes.docker import LOG_OPTIONS
 from orchestrator.spec.models import Cluster, Deployment, Host
@@ -93,7 +95,12 @@ def _unit(cluster: Cluster, host: Host, deployment: Deployment, rank: Rank) -> s
     ]
     if secrets(deployment, rank):
         lines.append(f"EnvironmentFile={FOLDER}/{rank.name}/env")
+    made = [
+        f"ExecStartPre=/usr/bin/env mkdir -p {quoted(_on(host, one))}"
+        for one in caches(rank.mounts)
+    ]
     lines += [
+        *made,
         f"ExecStartPre=-/usr/bin/env {program} rm -f {quoted(rank.name)}",
         "ExecStart=" + " \\\n  ".join([f"/usr/bin/env {program} run --rm", *words]),
         f"ExecStop=/usr/bin/env {program} stop -t {STOP_S} {quoted(rank.name)}",
@@ -125,7 +132,8 @@ def _words(host: Host, deployment: Deployment, rank: Rank) -> Iterator[str]:
     for mount in rank.mounts:
         yield _mount(host, mount)
     for path in sorted(rank.files):
-        yield f"-v {quoted(f'{FOLDER}/{rank.name}/{PurePosixPath(path).name}:{path}:ro')}"
+        source = f"{FOLDER}/{rank.name}/{PurePosixPath(path).name}"
+        yield _mount(host, Mount(source, path, read_only=True))
     for name, value in sorted(rank.env.items()):
         yield f"-e {quoted(f'{name}={value}')}"
     for name in secrets(deployment, rank):
@@ -139,10 +147,11 @@ def _words(host: Host, deployment: Deployment, rank: Rank) -> Iterator[str]:
 def _mount(host: Host, mount: Mount) -> str:
     if mount.tmpfs:
         return f"--tmpfs {quoted(mount.target + (f':{mount.options}' if mount.options else ''))}"
-    source = mount.source
-    if source.startswith("~"):
-        source = (home(host) or "/root") + source[1:]
-    return f"-v {quoted(f'{source}:{mount.target}' + (':ro' if mount.read_only else ''))}"
+    return f"--mount {quoted(mount_fields(replace(mount, source=_on(host, mount.source))))}"
+
+
+def _on(host: Host, path: str) -> str:
+    return (home(host) or "/root") + path[1:] if path.startswith("~") else path
 
 
 def _unsaid(host: Host, deployment: Deployment, rank: Rank, made: Exported) -> None:

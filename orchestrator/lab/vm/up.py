@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.errors import Refused
 from orchestrator.lab import records
-from orchestrator.lab.home import Home
+from orchestrator.lab.home import SETUP, Home
 from orchestrator.lab.keys import new_key
 from orchestrator.lab.layout import LabHost, Layout
 from orchestrator.lab.machine import ensure_packages
@@ -54,7 +54,7 @@ def set_up_vms(home: Home, progress: Progress, count: int) -> VmPieces:
             hint=f"they are on {', '.join(recipe().vm.architectures)}; containers (without --vm) work here",
         )
     ensure_packages(home, progress, recipe().vm.machine)
-    with home.lock("setup", progress):
+    with home.lock(SETUP, progress):
         processes.end(home.path / "tmp")  # of a set-up that was killed
         home.clear_leftovers()
         image = ensure_image(home, progress)

@@ -220,7 +220,8 @@ def test_a_unit_runs_the_container_with_its_secrets_from_a_file(cluster: Cluster
     text = made("systemd", cluster).texts["s1/orch-desk-big-0.service"]
     assert "EnvironmentFile=/etc/orch-export/orch-desk-big-0/env" in text
     assert "\n  -e HF_TOKEN \\\n" in text
-    assert "-v /home/tom/.cache/vllm:/root/.cache/vllm" in text
+    assert "--mount type=bind,source=/home/tom/.cache/vllm,target=/root/.cache/vllm" in text
+    assert "ExecStartPre=/usr/bin/env mkdir -p /home/tom/.cache/vllm\n" in text
     assert '-e "ODD=a$$b %%h \\"q\\" \\\\ $$(NO)"' in text
     assert "--shm-size 17179869184" in text
     assert "# - deployments.big: no health check" in text

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import stat
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from orchestrator.errors import CommandFailed, Failed, FilesWrong, Refused
 from orchestrator.lab import down, image, inventory, records
 from orchestrator.lab.command import failure, run
-from orchestrator.lab.docker import start_own_engine
+from orchestrator.lab.docker import Docker, start_own_engine
 from orchestrator.lab.engine_folder import Pip
-from orchestrator.lab.home import Home
+from orchestrator.lab.home import SETUP, Home
 from orchestrator.lab.host import (
     create_argv,
     missing_capabilities,
@@ -170,6 +171,33 @@ def test_engine_that_does_not_answer_has_not_said_that_the_lab_is_gone(
     with pytest.raises(Failed, match="does not answer"):
         down.remove(home, "lab", Progress(print))
     assert records.load(home, "lab") == record
+
+
+def test_our_engine_is_not_stopped_while_pieces_are_made_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, waits = Home(tmp_path / "h"), threading.Event()
+    stopped: list[Home] = []
+    monkeypatch.setattr(down, "own_engine", lambda home: Idle())
+    monkeypatch.setattr(down, "stop_own_engine", stopped.append)
+    progress = Progress(lambda line: waits.set())
+    stopping = threading.Thread(target=down.stop_engine_if_unused, args=(home, progress))
+    with home.lock(SETUP):
+        stopping.start()
+        assert waits.wait(10)
+        assert stopped == []
+    stopping.join(10)
+    assert stopped == [home]
+
+
+class Idle(Docker):
+    """An engine with nothing in it."""
+
+    def answers(self) -> bool:
+        return True
+
+    def lines(self, *words: str) -> list[str]:
+        return []
 
 
 def test_pip_for_another_python_takes_wheels_only() -> None:

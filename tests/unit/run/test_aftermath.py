@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.contracts import Step
-from orchestrator.errors import Failed, OrchError
+from orchestrator.contracts import Step, World
+from orchestrator.errors import Failed, OrchError, Unreachable
 from orchestrator.run import aftermath
 from orchestrator.run.aftermath import clean_up, failed_starts
 from orchestrator.run.converge import Toolbox
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Outcome
-from orchestrator.run.world import LiveWorld
+from orchestrator.run.world import HostAnswers, LiveWorld, Reads
 from tests.gang_world import Site
 from tests.scripted.hosts import ScriptedHosts
+from tests.synthetic import Kept
 
 ONE = "one: {profile: lab-llama, hosts: [spark-1], port: 8000}"
 RANK, ANSWER = "one/rank/0", "one/answer"
@@ -67,3 +68,15 @@ def test_a_full_disk_here_leaves_no_broken_gang_there(
     tools = Toolbox(world, lambda step, script: None, Bus("r", []), lambda *_: nullcontext())
     found = clean_up(site.cluster, dict(site.steps), outcome, tools, ScriptedHosts({}), str)
     assert (gone, found.evidence) == (["one"], "")
+
+
+def test_ranks_on_a_host_that_is_lost_are_not_said_to_be_stopped(site: Site) -> None:
+    def lost(wanted: Reads) -> World:
+        answers = HostAnswers("spark-1")
+        answers.answers = {query: Unreachable("frozen") for _, query in wanted}
+        return {"spark-1": answers}
+
+    world, kept = LiveWorld(site.cluster.hosts, lost), Kept()
+    tools = Toolbox(world, lambda step, script: None, Bus("r", [kept]), lambda *_: nullcontext())
+    aftermath._take_down(site.cluster, "one", tools)
+    assert kept.events[-1].text == "one failed: not all of its ranks could be stopped again"

@@ -92,7 +92,8 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
         },
         [
             *HOST_IPC,
-            *("-v", "/usr:/usr:ro", "-v", "orch-cache-x:/root/.cache/x"),
+            *("--mount", "type=bind,source=/usr,target=/usr,readonly"),
+            *("--mount", "type=volume,source=orch-cache-x,target=/root/.cache/x"),
             *("--tmpfs", "/tmp:size=1g", "--tmpfs", "/run"),
             *NO_HEALTH,
         ],
@@ -101,7 +102,8 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
         {"files": {"/orch/entry.sh": "exit 0\n"}},
         [
             *HOST_IPC,
-            *("-v", "/var/lib/orch/ranks/orch-duo-vl-1/entry.sh:/orch/entry.sh:ro"),
+            "--mount",
+            "type=bind,source=/var/lib/orch/ranks/orch-duo-vl-1/entry.sh,target=/orch/entry.sh,readonly",
             *NO_HEALTH,
         ],
     ),
@@ -123,8 +125,14 @@ def test_a_rank_is_these_words(more: dict[str, Any], words_: list[str]) -> None:
 
 
 def test_a_home_folder_is_the_home_of_the_user_on_the_host() -> None:
-    made = words(RUNTIME.options(rank(mounts=(Mount("~/a b", "/x"),)), label=False))
-    assert """-v "$HOME"/'a b':/x""" in made
+    homes = {
+        "~/a b": """--mount type=bind,source="$HOME"/'a b,target=/x'""",
+        "~": """--mount type=bind,source="$HOME"/,target=/x""",
+        '~/a,"b': """--mount 'type=bind,"source='"$HOME"/'a,""b",target=/x'""",
+    }
+    for source, expected in homes.items():
+        made = words(RUNTIME.options(rank(mounts=(Mount(source, "/x"),)), label=False))
+        assert expected in made
 
 
 def test_labels_hold_what_is_compared() -> None:

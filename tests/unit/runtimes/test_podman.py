@@ -34,8 +34,8 @@ RANK = replace(
 CREATE = """\
 --name orch-duo-vl-1 --network host --ipc host
 --device nvidia.com/gpu=0 --device nvidia.com/gpu=GPU-aaaa
--v /models:/models:ro -v "$HOME"/.cache/x:/root/.cache/x
--v /var/lib/orch/ranks/orch-duo-vl-1/entry.sh:/orch/entry.sh:ro
+--mount type=bind,source=/models,target=/models,readonly --mount type=bind,source="$HOME"/.cache/x,target=/root/.cache/x
+--mount type=bind,source=/var/lib/orch/ranks/orch-duo-vl-1/entry.sh,target=/orch/entry.sh,readonly
 --health-cmd 'sh /orch/health.sh' --health-interval 15s --health-timeout 10s --health-retries 3
 --health-start-period 60s --restart no
 --pull never --security-opt label=disable --pids-limit=-1 --log-driver k8s-file --log-opt max-size=50m
@@ -49,7 +49,7 @@ def commands(script: Any) -> dict[str, str]:
 def test_a_rank_is_these_words() -> None:
     assert words(RUNTIME.options(RANK, label=False)) == " ".join(CREATE.split("\n"))
     every = RUNTIME.options(replace(RANK, gpus="all"), label=False)
-    assert "--device nvidia.com/gpu=all -v" in words(every)
+    assert "--device nvidia.com/gpu=all --mount" in words(every)
     none = words(RUNTIME.options(replace(RANK, gpus=None, shm_bytes=2**30), label=False))
     assert "nvidia.com" not in none
     assert "--shm-size 1073741824" in none

@@ -43,7 +43,7 @@ def test_what_is_not_known_yet_is_read_in_the_image(llama: Site) -> None:
     assert "llama-server" in change.summary
     (command,) = step.apply(change, llama.world).commands.values()
     assert "docker run --rm --network none" in command.sh
-    assert "-v /usr:/usr:ro" in command.sh
+    assert "--mount type=bind,source=/usr,target=/usr,readonly" in command.sh
     assert "--entrypoint sh orch-lab/host-tree:latest -c 'llama-server --help'" in command.sh
     assert command.timeout is not None
 

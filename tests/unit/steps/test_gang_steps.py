@@ -317,7 +317,7 @@ def test_an_image_without_ray_is_refused_before_the_start(site: Site) -> None:
     assert change is not None
     (command,) = step.apply(change, site.world).commands.values()
     assert "--entrypoint sh orch-lab/host-tree:latest -c" in command.sh
-    assert "-v /usr:/usr:ro" in command.sh
+    assert "--mount type=bind,source=/usr,target=/usr,readonly" in command.sh
     told[ReadPrograms] = {"vllm": True, "ray": False, "python3": True}
     with pytest.raises(Refused) as refused:
         step.check(site.world)
