@@ -19,7 +19,7 @@ all=${HOME:?}/.local/state/orch/processes/$node
 [ -n "$XDG_RUNTIME_DIR" ] || export XDG_RUNTIME_DIR="/run/user/$(id -u)\""""
 )
 
-# `alive`: is the supervisor in the folder `d` there? Sets `token`; `members`: /proc files of all that have it.
+# `alive`: is the supervisor in the folder `d` there? Sets `token`.
 KNOWN = sh(
     """started() {
   { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
@@ -29,9 +29,6 @@ KNOWN = sh(
 alive() {
   { read -r pid born boot <"$d/pid" && read -r now </proc/sys/kernel/random/boot_id; } 2>/dev/null || return 1
   [ -n "$born" ] && [ "$boot" = "$now" ] && [ "$(started "$pid")" = "$born" ]
-}
-members() {
-  [ -z "$token" ] || grep -slzxF "ORCH_PROCESS=$token" /proc/[0-9]*/environ
 }
 { read -r token <"$d/token"; } 2>/dev/null || token="""
 )

@@ -69,6 +69,7 @@ while [ -z "$stopping" ]; do
     trap - TERM INT HUP
     umask 022
     cd "${HOME:-/}" || exit 1
+    ulimit -m "$(limit)" 2>/dev/null # see left.sh
     set -- "$d"
     enter || exit 2
     unset orch_given orch_one orch_left

@@ -160,6 +160,35 @@ def test_it_runs_with_its_record_and_its_environment_and_is_gone_when_it_is_stop
     assert not [one for one in pids if lives(one)]
 
 
+# What setproctitle does to a process, as vLLM's workers and Ray's agents do it: nothing is left of its environment.
+WIPED = """\
+import ctypes, pathlib, sys, time
+fields = pathlib.Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
+start, end = int(fields[47]), int(fields[48])
+ctypes.memset(start, 0, end - start)
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(300)
+"""
+
+
+@in_each_shell
+def test_what_has_wiped_its_environment_and_left_its_parent_is_ended_too(place: Place) -> None:
+    wiped, there = place.home / "wiped.py", place.home / "there"
+    wiped.write_text(WIPED)
+    away = f"(setsid {sys.executable} {wiped} {there} &)\n(env -i setsid sleep 30117.{os.getpid()} &)\n"
+    place.start(rank(away + STAYS))
+    until(there.exists)
+    pids = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if re.search(f"{wiped}|sleep.30117.{os.getpid()}\0".encode(), path.read_bytes())
+    ]
+    assert len(pids) == 2
+    assert not set(pids) & set(place.members())  # not known by its environment
+    place.run(RUNTIME.stop(PLAIN.name, 1))
+    assert not [one for one in pids if lives(one)]
+
+
 def test_a_secret_is_in_no_file_and_no_argument(place: Place) -> None:
     place.start(rank())
     files = [one for one in place.home.rglob("*") if one.is_file()]
