@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.terminal import columns, wrapped
 from orchestrator.errors import FilesWrong
 from orchestrator.facts.engine_words import program
 from orchestrator.table import Cell, table
@@ -104,7 +105,7 @@ def _show(loaded: Loaded | None, findings: tuple[Finding, ...]) -> None:
 def _show_cluster(loaded: Loaded) -> None:
     cluster = loaded.cluster
     click.secho(cluster.name, bold=True)
-    click.echo("files  " + " ".join(cluster.sources))
+    click.echo(wrapped("files  " + " ".join(cluster.sources), columns(), len("files  ")))
     for name in cluster.shadowed:
         click.echo(f"your own file hides {name}")
     hosts = [_host_row(host) for host in cluster.hosts.values()]
@@ -115,7 +116,7 @@ def _show_cluster(loaded: Loaded) -> None:
     ):
         if rows:
             click.echo()
-            for line in table(header, rows):
+            for line in table(header, rows, width=columns()):
                 click.echo(line)
     click.echo()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.options import Site, host_options
+from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong, OrchError
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ def exec_(site: Site, words: tuple[str, ...], sudo: bool, timeout: float) -> Non
         {"exec": Command(text, sudo=sudo, timeout=timeout, keep=KEEP)},
         once=True,
     )
+    with waiting("the hosts are at it"):
+        found = site.hosts.run_all(dict.fromkeys(chosen(site), script))
     outcomes = {
         host: outcome if isinstance(outcome, OrchError) else outcome["exec"]
-        for host, outcome in site.hosts.run_all(dict.fromkeys(chosen(site), script)).items()
+        for host, outcome in found.items()
     }
     if site.json:
         click.echo(json.dumps(_document(site, outcomes), indent=2, ensure_ascii=False))
@@ -112,7 +115,8 @@ def unlock(site: Site, names: tuple[str, ...], reason: str) -> None:
         raise FilesWrong("--reason is empty", hint="say why, for whoever reads the history")
     wanted = named_hosts(site.cluster, names)
     hosts = [host for host in site.cluster.hosts if host in wanted]
-    found = break_all(site.hosts, hosts, myself("unlock").owner, reason)
+    with waiting("breaking leases"):
+        found = break_all(site.hosts, hosts, myself("unlock").owner, reason)
     if site.json:
         document = {"version": 1, "hosts": {host: _broken(found[host]) for host in hosts}}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))

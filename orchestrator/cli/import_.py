@@ -6,12 +6,14 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong
 
 if TYPE_CHECKING:
@@ -124,7 +126,8 @@ def _import(asked: Asked) -> int:
             "nothing to import",
             hint="orch import FILE…, or orch import --from-host HOST CONTAINER…",
         )
-    taken = _running(asked) if asked.from_hosts else _read(asked)
+    with waiting("reading containers") if asked.from_hosts else nullcontext():
+        taken = _running(asked) if asked.from_hosts else _read(asked)
     if asked.hosts:
         _only(taken, asked.hosts)
     wish = _wish(asked, taken)

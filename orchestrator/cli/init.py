@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.errors import show_error
+from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong, OrchError
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def _write(asked: Asked) -> int:
         )
     cluster = provisional(asked.words, asked.ssh)
     with _pool(cluster, asked) as pool:
-        hosts, errors = found_hosts(pool, cluster, asked.ssh)
+        with waiting("looking at the hosts"):
+            hosts, errors = found_hosts(pool, cluster, asked.ssh)
         if errors:
             return _unreachable(asked, errors)
         _note(asked, f"looking for the cables of {len(hosts)} hosts")
@@ -219,7 +221,8 @@ def _look(pool: Any, ports: Ports) -> tuple[Discovery, Mapping[str, OrchError]]:
     from orchestrator.network.discovery import discover
     from orchestrator.network.look import look_reads, seen_by
 
-    reading = read(pool, look_reads(ports))
+    with waiting("they call each other over every port"):
+        reading = read(pool, look_reads(ports))
     for host, error in reading.errors.items():
         show_error(error, host=host)
     return discover(ports, seen_by(ports, reading)), reading.errors

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli.terminal import columns, waiting, wrapped
 from orchestrator.errors import FilesWrong
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ def setup(vm: bool, engines: tuple[str, ...], release: str) -> None:
 @lab.command()
 @click.option("--hosts", "count", type=click.IntRange(1), help="How many.  [default: 2]")
 @click.option(
-    "--topology", type=click.Choice(["pair", "ring", "switch"]), help="How they are cabled."
+    "--topology",
+    type=click.Choice(["pair", "ring", "switch"]),
+    help="How they are cabled.  [default: pair; ring of three and more]",
 )
 @click.option("--vm", is_flag=True,
               help="Virtual machines instead of containers: kernels of their own, and Soft-RoCE.")  # fmt: skip
@@ -180,7 +183,7 @@ def tell_not_rehearsed(lacks: Iterable[str]) -> None:
     """Nobody shall take a rehearsal for more than it is."""
     click.secho("\nnot rehearsed", bold=True)
     for sentence in lacks:
-        click.echo(f"  · {sentence}")
+        click.echo(wrapped(f"  · {sentence}", columns(), 4))
 
 
 @lab.command()
@@ -231,7 +234,9 @@ def break_(host: str, what: str, name: str) -> None:
     """
     from orchestrator.lab.faults import break_ as break_host
 
-    click.echo(break_host(_home(), name, host, what))
+    with waiting(f"{host}: {what}"):
+        told = break_host(_home(), name, host, what)
+    click.echo(told)
 
 
 @lab.command()
@@ -242,5 +247,7 @@ def heal(host: str, what: str | None, name: str) -> None:
     """Heal one fault of a host, or all of them."""
     from orchestrator.lab.faults import heal as heal_host
 
-    for line in heal_host(_home(), name, host, what):
+    with waiting(f"{host} is healed"):
+        told = list(heal_host(_home(), name, host, what))
+    for line in told:
         click.echo(line)

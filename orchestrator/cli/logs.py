@@ -15,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from orchestrator.cli.options import Site, cluster_options
+from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong, OrchError
 from orchestrator.hosts.reader import read
 from orchestrator.meant import did_you_mean
@@ -76,9 +77,12 @@ def logs(
     The first word may be a cluster file. Exits 3 if a host could not be asked.
     """
     names = _deployments(site, names)
-    sources, missed = find(site, names)
+    with waiting("looking for ranks"):
+        sources, missed = find(site, names)
     for host, why in missed.items():
         click.echo(f"{host}: {why}", err=True)
+    if follow and not sources:
+        click.echo("no rank yet: what comes is shown, Ctrl-C ends this", err=True)
     show = Printer(sources, site.json, timestamps, since)
     first = tail if tail is not None else SINCE_LINES if since is not None else 100
     window = max(first, FOLLOW_LINES if follow else 1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.terminal import columns, wrapped
 from orchestrator.table import Cell, table
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def show(asked: _Asked, name: str, cluster_file: Path | None, as_json: bool) -> 
         click.echo(line)
     click.echo()
     rows = [[one.path, _shown(one), _place(one)] for one in found.values]
-    for line in table(("KEY", "VALUE", "FROM"), rows):
+    for line in table(("KEY", "VALUE", "FROM"), rows, width=columns()):
         click.echo(line)
 
 
@@ -105,7 +106,7 @@ def compare(
         click.echo("they come to the same")
     else:
         rows = [[at, _shown(a), _shown(b)] for at, a, b in found]
-        for line in table(("KEY", one.name, other.name), rows):
+        for line in table(("KEY", one.name, other.name), rows, width=columns()):
             click.echo(line)
 
 
@@ -131,11 +132,13 @@ def _list(asked: _Asked) -> None:
     # What is archived comes last: nobody should have to read past it.
     ordered = sorted(found, key=lambda one: bool(one.profile and one.profile.archived))
     rows = [_row(one, hosts) for one in ordered if not one.common]
-    for line in table(("PROFILE", "ENGINE", "WEIGHTS", _heading(hosts)), rows):
+    header = ("PROFILE", "ENGINE", "WEIGHTS", _heading(hosts))
+    for line in table(header, rows, width=columns()):
         click.echo(line)
     common = [one.name for one in ordered if one.common]
     if common:
-        click.echo(f"\nfor others to build on: {', '.join(common)}")
+        click.echo()
+        click.echo(wrapped(f"for others to build on: {', '.join(common)}", columns()))
 
 
 def _heading(hosts: Mapping[str, Host] | None) -> str:

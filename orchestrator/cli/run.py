@@ -36,6 +36,7 @@ def run(site: Site, playbook: str, dry_run: bool, undo: bool) -> None:
 
 def listing(folder: Path) -> Iterator[str]:
     """Playbooks here and in orch, and the words that a stage of one may say."""
+    from orchestrator.cli.terminal import columns
     from orchestrator.data import label
     from orchestrator.data import listing as files
     from orchestrator.plan.predicates import PREDICATES
@@ -45,11 +46,11 @@ def listing(folder: Path) -> Iterator[str]:
 
     books = files("playbooks", folder, ".yaml")
     rows = [[name.removesuffix(".yaml"), label(path, folder)] for name, path in books.items()]
-    yield from table(("PLAYBOOK", "FILE"), rows)
+    yield from table(("PLAYBOOK", "FILE"), rows, width=columns())
     yield ""
     stages = sorted(stage_builders().items())
     said = [[name, _about(sys.modules[one.__module__].__doc__)] for name, one in stages]
-    yield from table(("STAGE", "WHAT IT IS FOR"), said)
+    yield from table(("STAGE", "WHAT IT IS FOR"), said, width=columns())
     yield ""
     yield f"when:   {', '.join(sorted(PREDICATES))}"
     yield f"retry:  {', '.join(POLICIES)}"
