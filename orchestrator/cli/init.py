@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.errors import show_error
+from orchestrator.cli.options import accept_option, json_option, traceback_option
 from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong, OrchError
 
@@ -48,24 +49,19 @@ class Asked:
 @click.option("--user", help="SSH user of all hosts that do not say their own (user@host).")
 @click.option("--key", help="SSH key of all hosts.")
 @click.option("--known-hosts", help="Another known_hosts file.")
-@click.option(
-    "--accept-new-host-keys",
-    "accept",
-    is_flag=True,
-    help="Trust the key of a host not seen before.",
-)
+@accept_option
 @click.option(
     "--force", is_flag=True, help="Write over an inventory that is there; a copy is kept."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Tracebacks on errors.")
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")
+@traceback_option
+@json_option
 def init(
     words: tuple[str, ...],
     path: Path,
     user: str | None,
     key: str | None,
     known_hosts: str | None,
-    accept: bool,
+    accept_new_host_keys: bool,
     force: bool,
     verbose: bool,
     as_json: bool,
@@ -78,7 +74,7 @@ def init(
     """  # fmt: skip
     said = {"user": user, "key": key, "known_hosts": known_hosts}
     ssh = {name: value for name, value in said.items() if value is not None}
-    asked = Asked(words, path, ssh, accept, force, as_json)
+    asked = Asked(words, path, ssh, accept_new_host_keys, force, as_json)
     sys.exit(_write(asked) if words else _compare(asked))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli.options import json_option
 from orchestrator.cli.terminal import columns, waiting, wrapped
 from orchestrator.errors import FilesWrong
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from orchestrator.lab.up import Making, Wish
 
 name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 engines_option = click.option(
     "--engines", default="vllm,llamacpp", show_default=True, callback=lambda *given: _engines(given[2]),
     help="What the hosts shall serve with; llamacpp alone is ready in a minute.",
@@ -68,7 +68,10 @@ def _progress() -> Progress:
 @engines_option
 @release_option
 def setup(vm: bool, engines: tuple[str, ...], release: str) -> None:
-    """Make what labs need, once: engine, host image, vLLM's CPU build, llama.cpp, a tiny model."""
+    """Make what labs need, once.
+
+    That is a docker engine, an image of hosts, vLLM's build for CPUs, llama.cpp, a tiny model.
+    """
     home = _home()
     if vm:
         _of_one_release(release)
@@ -189,7 +192,7 @@ def tell_not_rehearsed(lacks: Iterable[str]) -> None:
 @lab.command()
 @name_option
 def down(name: str) -> None:
-    """Remove a lab and all it put on this machine; what was made once stays for the next."""
+    """Remove a lab; what was made once stays for the next."""
     from orchestrator.lab.down import take_down
 
     take_down(_home(), name, _progress())

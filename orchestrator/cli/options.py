@@ -19,6 +19,23 @@ if TYPE_CHECKING:
     from orchestrator.spec.resolve import Purpose
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")
+accept_option = click.option(
+    "--accept-new-host-keys",
+    "accept_new_host_keys",
+    is_flag=True,
+    help="Trust the key of a host not seen before.",
+)
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value of the files for this call, e.g. vl.parallel.pipeline=2.",
+)
+traceback_option = click.option("-v", "--verbose", is_flag=True, help="Tracebacks on errors.")
+
+
 class Site:
     """What a verb works on; files are read and connections opened when they are first asked for."""
 
@@ -177,13 +194,11 @@ def _with_site(command: Callable[..., Any], purpose: Purpose) -> Callable[..., A
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--accept-new-host-keys", is_flag=True,
-                     help="Trust the key of a host not seen before."),
+        accept_option,
         click.option("-v", "--verbose", is_flag=True, help="Say more; tracebacks on errors."),
-        click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md)."),
+        json_option,
         click.option("--hosts", metavar="A,B", help="Only these hosts (names or groups)."),
-        click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE",
-                     help="Override a value of the files for this call, e.g. vl.parallel.pipeline=2."),
-    ):  # fmt: skip
+        set_option,
+    ):
         command = option(command)
     return command

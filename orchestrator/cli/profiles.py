@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.options import json_option
 from orchestrator.cli.terminal import columns, wrapped
 from orchestrator.table import Cell, table
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from orchestrator.spec.models import Host
 
 VERSION = 1  # of the JSON form, docs/json.md
+UNSURE = (
+    "?: the memory of its GPUs is not said; `gpus: [{index: 0, memory: 24GiB}]` of the host says it"
+)
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,8 +34,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(path_type=Path),
         help="Another cluster.yaml: its folder's profiles, its inventory's hosts.",
     )
-    as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")
-    return file(as_json(command))
+    return file(json_option(command))
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def profiles(ctx: click.Context, cluster_file: Path | None, as_json: bool) -> No
 @_options
 @click.pass_obj
 def list_(asked: _Asked, cluster_file: Path | None, as_json: bool) -> None:
-    """All profiles, yours and those that ship, and the hosts that they fit on."""
+    """List all profiles, and the hosts that they fit on."""
     _list(asked.but(cluster_file, as_json))
 
 
@@ -68,7 +71,7 @@ def list_(asked: _Asked, cluster_file: Path | None, as_json: bool) -> None:
 @_options
 @click.pass_obj
 def show(asked: _Asked, name: str, cluster_file: Path | None, as_json: bool) -> None:
-    """What a profile comes to, each value with the file and line that says it."""
+    """Show a profile: its values, and where each is said."""
     asked = asked.but(cluster_file, as_json)
     found, hosts = _known(name, asked.path.parent), _hosts(asked.path)
     if asked.json:
@@ -92,7 +95,7 @@ def show(asked: _Asked, name: str, cluster_file: Path | None, as_json: bool) -> 
 def compare(
     asked: _Asked, first: str, second: str, cluster_file: Path | None, as_json: bool
 ) -> None:
-    """What two profiles say differently, after all that they extend."""
+    """Show what two profiles say differently."""
     from orchestrator.spec.catalogue import differences
 
     asked = asked.but(cluster_file, as_json)
@@ -135,6 +138,8 @@ def _list(asked: _Asked) -> None:
     header = ("PROFILE", "ENGINE", "WEIGHTS", _heading(hosts))
     for line in table(header, rows, width=columns()):
         click.echo(line)
+    if hosts and any(_unsure(one, hosts) for one in ordered):
+        click.echo("\n" + wrapped(UNSURE, columns()))
     common = [one.name for one in ordered if one.common]
     if common:
         click.echo()
@@ -184,7 +189,12 @@ def _fits(one: Known, hosts: Mapping[str, Host] | None) -> Iterator[str]:
     if not found.places and found.small:
         yield f"too large for {', '.join(found.small)}"
     if found.unknown:
-        yield f"? {', '.join(found.unknown)} (GPU memory is not said)"
+        yield f"? {', '.join(found.unknown)}"
+
+
+def _unsure(one: Known, hosts: Mapping[str, Host]) -> bool:
+    found = _fit(one, hosts)
+    return found is not None and bool(found.unknown)
 
 
 def _fit(one: Known, hosts: Mapping[str, Host] | None) -> Fit | None:
@@ -206,6 +216,8 @@ def _about(one: Known, hosts: Mapping[str, Host] | None) -> Iterator[str]:
         yield f"size   {_size(one)}"
         if hosts:
             yield "fits   " + ("; ".join(_fits(one, hosts)) or "nowhere")
+            if _unsure(one, hosts):
+                yield f"       {UNSURE}"
 
 
 def _hosts(path: Path) -> Mapping[str, Host] | None:
@@ -255,4 +267,5 @@ def _shown(value: Value | None) -> str:
 
 
 def _place(value: Value) -> str:
-    return f"{value.file}:{value.line}" if value.file else ""
+    """Without the folder: `files` above the table has it."""
+    return f"{value.file.rpartition('/')[2]}:{value.line}" if value.file else ""

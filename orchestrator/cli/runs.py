@@ -11,10 +11,11 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from orchestrator.cli.options import json_option
 from orchestrator.cli.terminal import columns
 from orchestrator.run.journal import Run, find_run, list_runs, read_run, runs_folder
 from orchestrator.run.record import Hop, Record, StepRecord, critical_path, span
-from orchestrator.run.summary import failure_lines
+from orchestrator.run.summary import alike, failure_lines
 from orchestrator.table import Cell, table
 
 VERSION = 1  # of the JSON forms, docs/json.md
@@ -33,7 +34,7 @@ def _known(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 @click.group(invoke_without_command=True)
 @click.option("--limit", "-n", type=click.IntRange(min=1), default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="As docs/json.md says.")
+@json_option
 @click.pass_context
 def runs(ctx: click.Context, limit: int, as_json: bool) -> None:
     """List past runs, newest first."""
@@ -76,10 +77,13 @@ def _glance(run: Run) -> dict[str, Any]:
 
 @runs.command()
 @click.argument("run", default="last", shell_complete=_known)
-@click.option("--json", "as_json", is_flag=True, help="As docs/json.md says.")
+@json_option
 @click.option("--all", "everything", is_flag=True, help="Also steps that had nothing to do.")
 def show(run: str, as_json: bool, everything: bool) -> None:
-    """Show one run (an id, its beginning, or `last`): times, critical path, failures."""
+    """Show one run: times, critical path, failures.
+
+    RUN is an id, the beginning of one, or `last`.
+    """
     found = read_run(find_run(run))
     if as_json:
         click.echo(json.dumps(_full(found), indent=2, ensure_ascii=False))
@@ -180,9 +184,9 @@ def _long_and_short(path: Sequence[Hop]) -> Iterator[tuple[str, float, float]]:
 
 
 def _failures(record: Record) -> Iterator[str]:
-    for step in record.failures:
+    for steps in alike(record.failures):
         yield ""
-        yield from (line.plain for line in failure_lines(step))
+        yield from (line.plain for line in failure_lines(*steps))
 
 
 @runs.command()

@@ -62,7 +62,7 @@ def _at(host: str | None) -> str:
 
 
 def _failures(record: Record) -> Iterator[Text]:
-    failures, blamed = _alike(record.failures), record.blamed()
+    failures, blamed = alike(record.failures), record.blamed()
     for steps in failures[:MAX_FAILURES]:
         yield from failure_lines(*steps)
         stopped = {one.id: one for step in steps for one in blamed[step.id]}
@@ -74,7 +74,7 @@ def _failures(record: Record) -> Iterator[Text]:
         yield Text()
 
 
-def _alike(failures: Sequence[StepRecord]) -> list[list[StepRecord]]:
+def alike(failures: Sequence[StepRecord]) -> list[list[StepRecord]]:
     """Steps of a host that failed for the same reason are one failure."""
     found: dict[tuple[str, ...], list[StepRecord]] = {}
     for step in failures:

@@ -199,3 +199,22 @@ def test_no_traceback_unless_asked_for(
     monkeypatch.setenv("ORCH_TRACEBACK", "1")
     assert run_guarded(broken) == 1
     assert "raise fault" in capsys.readouterr().err
+
+
+def test_no_line_about_a_verb_is_cut() -> None:
+    """click shortens what does not fit beside the name; half a sentence helps nobody."""
+    groups = [("orch", root), *((n, c) for n, c in root.commands.items())]
+    for name, group in groups:
+        if isinstance(group, click.Group):
+            done = CliRunner().invoke(group, ["--help"])
+            listed = done.output.partition("Commands:")[2]
+            assert listed and "..." not in listed, name
+
+
+def test_a_lab_that_is_not_there_is_a_wrong_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_LAB_HOME", str(tmp_path))
+    for words in (("down", "--name", "nope"), ("break", "spark-1", "reboot", "--name", "nope")):
+        with pytest.raises(FilesWrong, match="there is no lab nope"):
+            CliRunner().invoke(root, ["lab", *words], catch_exceptions=False)
