@@ -95,7 +95,7 @@ def _write(asked: Asked) -> int:
         with waiting("looking at the hosts"):
             hosts, errors = found_hosts(pool, cluster, asked.ssh)
         if errors:
-            return _unreachable(asked, errors)
+            return _unreachable(asked, {cluster.hosts[one].address: errors[one] for one in errors})
         _note(asked, f"looking for the cables of {len(hosts)} hosts")
         cabled = _renamed(_look(pool, _ports(cluster, hosts))[0], hosts)
     written = list(hosts.values())
@@ -108,6 +108,7 @@ def _write(asked: Asked) -> int:
         if kept is not None:
             click.echo(f"the old one is {kept}", err=True)
         click.echo(f"{click.style('written', fg='green')}: {asked.path}", err=True)
+        click.echo("next: say in cluster.yaml what shall run on them, then `orch check`", err=True)
     return 0
 
 
@@ -134,11 +135,13 @@ def put(path: Path, text: str) -> Path | None:
 
 
 def _unreachable(asked: Asked, errors: Mapping[str, OrchError]) -> int:
+    for address, one in errors.items():
+        one.host = address  # as it was typed: the name that stands for it is ours
     if asked.json:
         told = {host: {"error": str(one), "hint": one.hint} for host, one in errors.items()}
         click.echo(json.dumps({"version": 1, "errors": told}, indent=2, ensure_ascii=False))
-    for host, one in errors.items():
-        show_error(one, host=host)
+    for one in errors.values():
+        show_error(one)
     click.echo("nothing was written", err=True)
     return max(one.exit_code for one in errors.values())
 

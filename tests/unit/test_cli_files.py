@@ -13,7 +13,7 @@ from orchestrator.cli import root
 from orchestrator.cli.errors import run_guarded
 from orchestrator.cli.options import Site as Typed
 from orchestrator.cli.playbooks import cluster_playbook
-from orchestrator.errors import FilesWrong
+from orchestrator.errors import FilesWrong, Unreachable
 from orchestrator.plan.build import build
 from orchestrator.spec import check
 from tests.unit.spec.conftest import QuietEngine, Site
@@ -218,3 +218,15 @@ def test_a_lab_that_is_not_there_is_a_wrong_word(
     for words in (("down", "--name", "nope"), ("break", "spark-1", "reboot", "--name", "nope")):
         with pytest.raises(FilesWrong, match="there is no lab nope"):
             CliRunner().invoke(root, ["lab", *words], catch_exceptions=False)
+
+
+def test_init_names_a_host_as_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address has no name until the host says its own; `host-1` would be nobody's."""
+    off = {"host-1": Unreachable("did not answer", host="host-1", hint="is it on?")}
+    monkeypatch.setattr("orchestrator.cli.init_hosts.found_hosts", lambda *given: ({}, off))
+    monkeypatch.chdir(tmp_path)
+    done = orch("init", "me@192.168.1.101")
+    assert done.exit_code == 3
+    assert "error: 192.168.1.101: did not answer\nhint: is it on?\nnothing was written" in (
+        done.output
+    )
