@@ -179,6 +179,11 @@ def _show(record: Record, wish: Wish, as_json: bool) -> None:
     click.echo(
         f"try: ssh -i {files}/id_ed25519 -o UserKnownHostsFile={files}/known_hosts{port} orch@{first.address}"
     )
+    profile = "lab-llama" if "llamacpp" in wish.engines else "lab-vllm"
+    then = f"a cluster.yaml with `inventory: {inventory}` and `profile: {profile}`, and orch up"
+    if record.made_of == "vm":  # they have no container engine
+        then = f"orch verify-rdma -i {inventory}"
+    click.echo(wrapped(f"next: {then}", columns(), 6))
     tell_not_rehearsed(missing)
 
 
