@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import click
+from rich.cells import cell_len
 
 
 def columns() -> int | None:
@@ -15,16 +17,19 @@ def columns() -> int | None:
 
 
 def wrapped(text: str, width: int | None, hang: int = 2) -> str:
-    """Text in lines between words, the later ones indented by `hang`. Words, and so paths, are never cut."""
+    """Prose in lines between words, the later ones indented by `hang`; colours take no room.
+
+    Words, and so paths, are never cut. Not for commands: who copies one wants one line.
+    """
     if width is None:
         return text
-    return textwrap.fill(
-        text,
-        width,
-        subsequent_indent=" " * hang,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    first, *words = text.split(" ")
+    lines = [first]
+    for word in words:
+        longer = f"{lines[-1]} {word}"
+        fits = cell_len(click.unstyle(longer)) <= width or not lines[-1].strip()
+        lines[-1:] = [longer] if fits else [lines[-1], " " * hang + word]
+    return "\n".join(lines)
 
 
 @contextmanager

@@ -54,6 +54,8 @@ def test_a_table_fits_where_words_let_it_and_loses_none(rows: list[list[str]], w
 
 def test_lines_are_wrapped_with_what_follows_indented() -> None:
     assert wrapped("  · one two three", 12, 4) == "  · one two\n    three"
+    red = click.style("one two", fg="red")
+    assert click.unstyle(wrapped(f"{red} three", 13)) == "one two three"
     assert wrapped("a long line that a pipe gets whole", None) == (
         "a long line that a pipe gets whole"
     )
