@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-from rich.cells import cell_len
 
 
 def columns() -> int | None:
@@ -23,6 +22,8 @@ def wrapped(text: str, width: int | None, hang: int = 2) -> str:
     """
     if width is None:
         return text
+    from rich.cells import cell_len
+
     first, *words = text.split(" ")
     lines = [first]
     for word in words:
