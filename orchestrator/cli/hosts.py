@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli import complete
 from orchestrator.cli.options import Site, host_options
 from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong, OrchError
@@ -104,7 +105,7 @@ def _exit_code(outcomes: Mapping[str, Result | OrchError]) -> int:
 @click.command()
 @host_options
 @click.option("--reason", required=True, help="Kept on the host, with who broke it and when.")
-@click.argument("names", nargs=-1, required=True, metavar="HOST…")
+@click.argument("names", nargs=-1, required=True, metavar="HOST…", shell_complete=complete.hosts)
 def unlock(site: Site, names: tuple[str, ...], reason: str) -> None:
     """Break the leases of hosts. The run that holds one can change nothing there from then on."""
     from orchestrator.plan.build import named_hosts

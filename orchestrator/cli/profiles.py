@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli import complete
 from orchestrator.cli.options import json_option
 from orchestrator.cli.terminal import columns, wrapped
 from orchestrator.table import Cell, table
@@ -67,7 +68,7 @@ def list_(asked: _Asked, cluster_file: Path | None, as_json: bool) -> None:
 
 
 @profiles.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.profiles)
 @_options
 @click.pass_obj
 def show(asked: _Asked, name: str, cluster_file: Path | None, as_json: bool) -> None:
@@ -88,8 +89,8 @@ def show(asked: _Asked, name: str, cluster_file: Path | None, as_json: bool) -> 
 
 
 @profiles.command()
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=complete.profiles)
+@click.argument("second", shell_complete=complete.profiles)
 @_options
 @click.pass_obj
 def compare(

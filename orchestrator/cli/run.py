@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli import complete
 from orchestrator.cli.options import Site, cluster_options
 
 
@@ -21,7 +22,7 @@ def _list(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
 
 
 @click.command()
-@click.argument("playbook")
+@click.argument("playbook", shell_complete=complete.playbooks)
 @cluster_options
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
 @click.option("--undo", is_flag=True, help="Run the `undo` of its shell steps, in reverse order.")

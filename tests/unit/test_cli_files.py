@@ -230,3 +230,31 @@ def test_init_names_a_host_as_it_was_typed(tmp_path: Path, monkeypatch: pytest.M
     assert "error: 192.168.1.101: did not answer\nhint: is it on?\nnothing was written" in (
         done.output
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("logs v", "plain,vl"),
+        ("logs cluster.yaml v", "plain,vl"),
+        ("up clu", "file,clu"),
+        ("switch v", "plain,vl"),
+        ("switch vl bi", "plain,big"),
+        ("profiles show bi", "plain,big"),
+        ("exec --hosts spark-1,spark-2", "plain,spark-1,spark-2"),
+        ("unlock pai", "plain,pair"),
+        ("run verify-r", "plain,verify-rdma"),
+    ],
+)
+def test_a_shell_is_offered_names_of_the_files_that_are_here(
+    site: Site, typed: str, offered: str
+) -> None:
+    env = {"_ORCH_COMPLETE": "bash_complete", "COMP_WORDS": f"orch {typed}"}
+    env["COMP_CWORD"] = str(len(typed.split()))
+    assert CliRunner().invoke(root, [], env=env, prog_name="orch").output.split() == [offered]
+
+
+def test_a_shell_is_offered_nothing_where_files_are_wrong(site: Site) -> None:
+    site.edit("cluster.yaml", "hosts: pair", "hosts: pear")
+    env = {"_ORCH_COMPLETE": "bash_complete", "COMP_WORDS": "orch switch v", "COMP_CWORD": "2"}
+    assert CliRunner().invoke(root, [], env=env, prog_name="orch").output.split() == []
