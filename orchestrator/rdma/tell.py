@@ -136,8 +136,8 @@ def _why(link: LinkVerdict, width: int) -> Iterator[str]:
     if not fits:
         yield f"  {told}"
     causes = _alike(link)
-    for told in causes.values():
-        yield from _cause(told, width)
+    for some in causes.values():
+        yield from _cause(some, width)
     for why, tests in unexplained(link).items():
         yield from _wrapped("  tool   ", why, width)
         yield from _wrapped("  where  ", _where(tests), width)
