@@ -15,6 +15,7 @@ import click
 
 from orchestrator.cli.options import Site
 from orchestrator.cli.playbooks import cluster_playbook, with_options
+from orchestrator.cli.terminal import columns, waiting, wrapped
 from orchestrator.contracts import Step
 from orchestrator.errors import OrchError
 from orchestrator.plan.build import build
@@ -29,6 +30,12 @@ if TYPE_CHECKING:  # what carries a plan out is loaded when there is something t
     from orchestrator.run.converge import Toolbox
     from orchestrator.run.executor import Outcome
 
+COUNTED = {
+    "change": "to change",
+    "later": "decided later",
+    "unchanged": "as they should be",
+    "wrong": "wrong",
+}
 INTERRUPTED = "interrupted: what has begun on a host goes on to its end; once more to leave at once"
 
 
@@ -36,7 +43,8 @@ def look(site: Site, playbook: str) -> Decision:
     """Read the hosts and show what a playbook would change."""
     steps = build(site.cluster, cluster_playbook(site.cluster, playbook), site.only)
     world = LiveWorld(site.cluster.hosts, host_reader(site.hosts))
-    decision = survey(steps, world)
+    with waiting("looking at the hosts"):
+        decision = survey(steps, world)
     if not site.json:
         show(decision, site.verbose)
     return decision
@@ -47,16 +55,13 @@ def show(decision: Decision, verbose: bool = False) -> None:
     for style, text in lines(decision, verbose):
         if style == "bold":
             click.secho(text, bold=True)
-        elif style == "dim":
-            click.secho(text, dim=True)
+        elif style in ("dim", "names"):
+            click.secho(wrapped(text, columns(), 4) if style == "names" else text, dim=True)
         else:
             click.secho(text, fg=style)
     found = counts(decision)
-    click.echo(
-        f"{found['change']} to change, {found['later']} decided later, "
-        f"{found['unchanged']} as they should be"
-        + (f", {found['wrong']} wrong" if found["wrong"] else "")
-    )
+    said = [f"{found[name]} {word}" for name, word in COUNTED.items() if found[name]]
+    click.echo(", ".join(["nothing to change", *said] if settled(decision) else said))
 
 
 def drive(
@@ -71,7 +76,7 @@ def drive(
     book = with_options(cluster_playbook(site.cluster, playbook), options or {})
     steps = build(site.cluster, book, site.only, undo=undo)
     with open_bus(site.json, site.redact) as bus, interruptible() as cancel:
-        bus.run_started(playbook, site.cluster.name, files=site.cluster.sources)
+        bus.run_started(playbook, site.cluster.name, files=site.cluster.sources, dry_run=dry_run)
         try:
             return _driven(site, playbook, steps, bus, cancel, dry_run)
         except OrchError as error:

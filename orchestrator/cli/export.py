@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.options import Site, cluster_options
+from orchestrator.cli.terminal import columns, wrapped
 from orchestrator.errors import FilesWrong
 
 
@@ -55,7 +56,8 @@ def export(site: Site, form: str, output: Path | None, force: bool) -> None:
     for path in written:
         click.echo(path)
     for one in made.unsaid:
-        click.echo(f"{click.style('not in it', fg='yellow')}: {one}", err=True)
+        said = f"{click.style('not in it', fg='yellow')}: {one}"
+        click.echo(wrapped(said, columns()), err=True)
 
 
 def _write(folder: Path, texts: dict[str, str], force: bool) -> list[str]:

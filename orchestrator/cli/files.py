@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.options import json_option, set_option, traceback_option
+from orchestrator.cli.terminal import columns, wrapped
 from orchestrator.errors import FilesWrong
 from orchestrator.facts.engine_words import program
 from orchestrator.table import Cell, table
@@ -21,13 +23,13 @@ COLOURS = {"error": "red", "warning": "yellow"}
 
 
 @click.command()
-@click.argument("cluster", type=click.Path(path_type=Path), default="cluster.yaml")
-@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE",
-              help="Override a value of the files for this run.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-def check(cluster: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+@click.argument("cluster_file", type=click.Path(path_type=Path), default="cluster.yaml")
+@set_option
+@json_option
+@traceback_option
+def check(cluster_file: Path, overrides: tuple[str, ...], as_json: bool, verbose: bool) -> None:
     """Check the files offline: schema, placement, ports, sizes. Exit 2 if something is wrong."""
-    loaded, findings = read_files(cluster, overrides)
+    loaded, findings = read_files(cluster_file, overrides)
     if as_json:
         click.echo(json.dumps(_document(loaded, findings), indent=2, ensure_ascii=False))
     else:
@@ -104,7 +106,7 @@ def _show(loaded: Loaded | None, findings: tuple[Finding, ...]) -> None:
 def _show_cluster(loaded: Loaded) -> None:
     cluster = loaded.cluster
     click.secho(cluster.name, bold=True)
-    click.echo("files  " + " ".join(cluster.sources))
+    click.echo(wrapped("files  " + " ".join(cluster.sources), columns(), len("files  ")))
     for name in cluster.shadowed:
         click.echo(f"your own file hides {name}")
     hosts = [_host_row(host) for host in cluster.hosts.values()]
@@ -115,7 +117,7 @@ def _show_cluster(loaded: Loaded) -> None:
     ):
         if rows:
             click.echo()
-            for line in table(header, rows):
+            for line in table(header, rows, width=columns()):
                 click.echo(line)
     click.echo()
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli import complete
 from orchestrator.cli.options import Site, host_options
+from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong, OrchError
 
 if TYPE_CHECKING:
@@ -37,9 +39,11 @@ def exec_(site: Site, words: tuple[str, ...], sudo: bool, timeout: float) -> Non
         {"exec": Command(text, sudo=sudo, timeout=timeout, keep=KEEP)},
         once=True,
     )
+    with waiting("the hosts are at it"):
+        found = site.hosts.run_all(dict.fromkeys(chosen(site), script))
     outcomes = {
         host: outcome if isinstance(outcome, OrchError) else outcome["exec"]
-        for host, outcome in site.hosts.run_all(dict.fromkeys(chosen(site), script)).items()
+        for host, outcome in found.items()
     }
     if site.json:
         click.echo(json.dumps(_document(site, outcomes), indent=2, ensure_ascii=False))
@@ -101,7 +105,7 @@ def _exit_code(outcomes: Mapping[str, Result | OrchError]) -> int:
 @click.command()
 @host_options
 @click.option("--reason", required=True, help="Kept on the host, with who broke it and when.")
-@click.argument("names", nargs=-1, required=True, metavar="HOST…")
+@click.argument("names", nargs=-1, required=True, metavar="HOST…", shell_complete=complete.hosts)
 def unlock(site: Site, names: tuple[str, ...], reason: str) -> None:
     """Break the leases of hosts. The run that holds one can change nothing there from then on."""
     from orchestrator.plan.build import named_hosts
@@ -112,7 +116,8 @@ def unlock(site: Site, names: tuple[str, ...], reason: str) -> None:
         raise FilesWrong("--reason is empty", hint="say why, for whoever reads the history")
     wanted = named_hosts(site.cluster, names)
     hosts = [host for host in site.cluster.hosts if host in wanted]
-    found = break_all(site.hosts, hosts, myself("unlock").owner, reason)
+    with waiting("breaking leases"):
+        found = break_all(site.hosts, hosts, myself("unlock").owner, reason)
     if site.json:
         document = {"version": 1, "hosts": {host: _broken(found[host]) for host in hosts}}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -6,12 +6,15 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.options import accept_option, json_option, traceback_option
+from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong
 
 if TYPE_CHECKING:
@@ -79,14 +82,9 @@ class Asked:
 @click.option("--kind", help="The kind of all hosts of an inventory that is taken, like dgx-spark.")
 @click.option("--print", "show", is_flag=True, help="Print the files, write nothing.")
 @click.option("--force", is_flag=True, help="Write over files that are there; a copy is kept.")
-@click.option(
-    "--accept-new-host-keys",
-    "accept",
-    is_flag=True,
-    help="Trust the key of a host not seen before.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="Tracebacks on errors.")
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")  # fmt: skip
+@accept_option
+@traceback_option
+@json_option
 def import_(
     words: tuple[str, ...],
     from_hosts: tuple[str, ...],
@@ -98,7 +96,7 @@ def import_(
     kind: str | None,
     show: bool,
     force: bool,
-    accept: bool,
+    accept_new_host_keys: bool,
     verbose: bool,
     as_json: bool,
 ) -> None:
@@ -111,7 +109,18 @@ def import_(
     """  # fmt: skip
     chosen = tuple(one.strip() for one in (hosts or "").split(",") if one.strip())
     asked = Asked(
-        words, from_hosts, folder, inventory, form, chosen, name, kind, show, force, as_json, accept
+        words,
+        from_hosts,
+        folder,
+        inventory,
+        form,
+        chosen,
+        name,
+        kind,
+        show,
+        force,
+        as_json,
+        accept_new_host_keys,
     )
     sys.exit(_import(asked))
 
@@ -124,7 +133,8 @@ def _import(asked: Asked) -> int:
             "nothing to import",
             hint="orch import FILE…, or orch import --from-host HOST CONTAINER…",
         )
-    taken = _running(asked) if asked.from_hosts else _read(asked)
+    with waiting("reading containers") if asked.from_hosts else nullcontext():
+        taken = _running(asked) if asked.from_hosts else _read(asked)
     if asked.hosts:
         _only(taken, asked.hosts)
     wish = _wish(asked, taken)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.errors import show_error
+from orchestrator.cli.options import accept_option, json_option, traceback_option
+from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong, OrchError
 
 if TYPE_CHECKING:
@@ -47,24 +49,19 @@ class Asked:
 @click.option("--user", help="SSH user of all hosts that do not say their own (user@host).")
 @click.option("--key", help="SSH key of all hosts.")
 @click.option("--known-hosts", help="Another known_hosts file.")
-@click.option(
-    "--accept-new-host-keys",
-    "accept",
-    is_flag=True,
-    help="Trust the key of a host not seen before.",
-)
+@accept_option
 @click.option(
     "--force", is_flag=True, help="Write over an inventory that is there; a copy is kept."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Tracebacks on errors.")
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")
+@traceback_option
+@json_option
 def init(
     words: tuple[str, ...],
     path: Path,
     user: str | None,
     key: str | None,
     known_hosts: str | None,
-    accept: bool,
+    accept_new_host_keys: bool,
     force: bool,
     verbose: bool,
     as_json: bool,
@@ -77,7 +74,7 @@ def init(
     """  # fmt: skip
     said = {"user": user, "key": key, "known_hosts": known_hosts}
     ssh = {name: value for name, value in said.items() if value is not None}
-    asked = Asked(words, path, ssh, accept, force, as_json)
+    asked = Asked(words, path, ssh, accept_new_host_keys, force, as_json)
     sys.exit(_write(asked) if words else _compare(asked))
 
 
@@ -95,9 +92,10 @@ def _write(asked: Asked) -> int:
         )
     cluster = provisional(asked.words, asked.ssh)
     with _pool(cluster, asked) as pool:
-        hosts, errors = found_hosts(pool, cluster, asked.ssh)
+        with waiting("looking at the hosts"):
+            hosts, errors = found_hosts(pool, cluster, asked.ssh)
         if errors:
-            return _unreachable(asked, errors)
+            return _unreachable(asked, {cluster.hosts[one].address: errors[one] for one in errors})
         _note(asked, f"looking for the cables of {len(hosts)} hosts")
         cabled = _renamed(_look(pool, _ports(cluster, hosts))[0], hosts)
     written = list(hosts.values())
@@ -110,6 +108,7 @@ def _write(asked: Asked) -> int:
         if kept is not None:
             click.echo(f"the old one is {kept}", err=True)
         click.echo(f"{click.style('written', fg='green')}: {asked.path}", err=True)
+        click.echo("next: say in cluster.yaml what shall run on them, then `orch check`", err=True)
     return 0
 
 
@@ -136,11 +135,13 @@ def put(path: Path, text: str) -> Path | None:
 
 
 def _unreachable(asked: Asked, errors: Mapping[str, OrchError]) -> int:
+    for address, one in errors.items():
+        one.host = address  # as it was typed: the name that stands for it is ours
     if asked.json:
         told = {host: {"error": str(one), "hint": one.hint} for host, one in errors.items()}
         click.echo(json.dumps({"version": 1, "errors": told}, indent=2, ensure_ascii=False))
-    for host, one in errors.items():
-        show_error(one, host=host)
+    for one in errors.values():
+        show_error(one)
     click.echo("nothing was written", err=True)
     return max(one.exit_code for one in errors.values())
 
@@ -219,7 +220,8 @@ def _look(pool: Any, ports: Ports) -> tuple[Discovery, Mapping[str, OrchError]]:
     from orchestrator.network.discovery import discover
     from orchestrator.network.look import look_reads, seen_by
 
-    reading = read(pool, look_reads(ports))
+    with waiting("they call each other over every port"):
+        reading = read(pool, look_reads(ports))
     for host, error in reading.errors.items():
         show_error(error, host=host)
     return discover(ports, seen_by(ports, reading)), reading.errors

@@ -50,7 +50,7 @@ def provisional(words: Sequence[str], ssh: Mapping[str, str]) -> Cluster:
 def absolute(ssh: Mapping[str, str]) -> dict[str, str]:
     """Paths that hold wherever the file lies that names them."""
     return {
-        name: str(Path(value).absolute()) if name in FILES and not value.startswith("~") else value
+        name: str(Path(value).resolve()) if name in FILES and not value.startswith("~") else value
         for name, value in ssh.items()
     }
 

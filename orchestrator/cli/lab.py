@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli.options import json_option
+from orchestrator.cli.terminal import columns, waiting, wrapped
 from orchestrator.errors import FilesWrong
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from orchestrator.lab.up import Making, Wish
 
 name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 engines_option = click.option(
     "--engines", default="vllm,llamacpp", show_default=True, callback=lambda *given: _engines(given[2]),
     help="What the hosts shall serve with; llamacpp alone is ready in a minute.",
@@ -67,7 +68,10 @@ def _progress() -> Progress:
 @engines_option
 @release_option
 def setup(vm: bool, engines: tuple[str, ...], release: str) -> None:
-    """Make what labs need, once: engine, host image, vLLM's CPU build, llama.cpp, a tiny model."""
+    """Make what labs need, once.
+
+    That is a docker engine, an image of hosts, vLLM's build for CPUs, llama.cpp, a tiny model.
+    """
     home = _home()
     if vm:
         _of_one_release(release)
@@ -84,7 +88,9 @@ def setup(vm: bool, engines: tuple[str, ...], release: str) -> None:
 @lab.command()
 @click.option("--hosts", "count", type=click.IntRange(1), help="How many.  [default: 2]")
 @click.option(
-    "--topology", type=click.Choice(["pair", "ring", "switch"]), help="How they are cabled."
+    "--topology",
+    type=click.Choice(["pair", "ring", "switch"]),
+    help="How they are cabled.  [default: pair; ring of three and more]",
 )
 @click.option("--vm", is_flag=True,
               help="Virtual machines instead of containers: kernels of their own, and Soft-RoCE.")  # fmt: skip
@@ -173,6 +179,11 @@ def _show(record: Record, wish: Wish, as_json: bool) -> None:
     click.echo(
         f"try: ssh -i {files}/id_ed25519 -o UserKnownHostsFile={files}/known_hosts{port} orch@{first.address}"
     )
+    profile = "lab-llama" if "llamacpp" in wish.engines else "lab-vllm"
+    then = f"a cluster.yaml with `inventory: {inventory}` and `profile: {profile}`, and orch up"
+    if record.made_of == "vm":  # they have no container engine
+        then = f"orch verify-rdma -i {inventory}"
+    click.echo(wrapped(f"next: {then}", columns(), 6))
     tell_not_rehearsed(missing)
 
 
@@ -180,13 +191,13 @@ def tell_not_rehearsed(lacks: Iterable[str]) -> None:
     """Nobody shall take a rehearsal for more than it is."""
     click.secho("\nnot rehearsed", bold=True)
     for sentence in lacks:
-        click.echo(f"  · {sentence}")
+        click.echo(wrapped(f"  · {sentence}", columns(), 4))
 
 
 @lab.command()
 @name_option
 def down(name: str) -> None:
-    """Remove a lab and all it put on this machine; what was made once stays for the next."""
+    """Remove a lab; what was made once stays for the next."""
     from orchestrator.lab.down import take_down
 
     take_down(_home(), name, _progress())
@@ -231,7 +242,9 @@ def break_(host: str, what: str, name: str) -> None:
     """
     from orchestrator.lab.faults import break_ as break_host
 
-    click.echo(break_host(_home(), name, host, what))
+    with waiting(f"{host}: {what}"):
+        told = break_host(_home(), name, host, what)
+    click.echo(told)
 
 
 @lab.command()
@@ -242,5 +255,7 @@ def heal(host: str, what: str | None, name: str) -> None:
     """Heal one fault of a host, or all of them."""
     from orchestrator.lab.faults import heal as heal_host
 
-    for line in heal_host(_home(), name, host, what):
+    with waiting(f"{host} is healed"):
+        told = list(heal_host(_home(), name, host, what))
+    for line in told:
         click.echo(line)

@@ -12,9 +12,10 @@ from itertools import count
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem
 
+from orchestrator.cli import complete
 from orchestrator.cli.options import Site, cluster_options
+from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong, OrchError
 from orchestrator.hosts.reader import read
 from orchestrator.meant import did_you_mean
@@ -22,7 +23,6 @@ from orchestrator.observe.logs import Follower, Line, Source
 from orchestrator.observe.service_logs import service_sources
 from orchestrator.runtimes import runtime
 from orchestrator.spec.models import Cluster
-from orchestrator.spec.resolve import load_cluster
 from orchestrator.spec.units import parse_duration
 
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_red", "bright_cyan")
@@ -45,18 +45,9 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
         raise click.BadParameter(f"{error}; or a time: 2026-01-02T03:04:05") from error
 
 
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Deployments of the cluster file here; nothing where it can't be read."""
-    try:
-        known = load_cluster(DEFAULT_FILE, purpose="look").deployments
-    except OrchError:
-        return []
-    return [CompletionItem(name) for name in known if name.startswith(incomplete)]
-
-
 @click.command()
-@cluster_options(purpose="look")
-@click.argument("names", nargs=-1, metavar="[DEPLOYMENT]...", shell_complete=_complete)
+@cluster_options(purpose="look", first=complete.file_or_deployment)
+@click.argument("names", nargs=-1, metavar="[DEPLOYMENT]...", shell_complete=complete.deployments)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is said from now on.")
 @click.option(
     "--since", callback=_moment, metavar="WHEN", help="Only from then on: 10m, or a time."
@@ -76,9 +67,12 @@ def logs(
     The first word may be a cluster file. Exits 3 if a host could not be asked.
     """
     names = _deployments(site, names)
-    sources, missed = find(site, names)
+    with waiting("looking for ranks"):
+        sources, missed = find(site, names)
     for host, why in missed.items():
         click.echo(f"{host}: {why}", err=True)
+    if follow and not sources:
+        click.echo("no rank yet: what comes is shown, Ctrl-C ends this", err=True)
     show = Printer(sources, site.json, timestamps, since)
     first = tail if tail is not None else SINCE_LINES if since is not None else 100
     window = max(first, FOLLOW_LINES if follow else 1)

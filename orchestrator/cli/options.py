@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli import complete
+
 if TYPE_CHECKING:
     from orchestrator.framing import Held
     from orchestrator.hosts.pool import Pool
@@ -17,6 +19,23 @@ if TYPE_CHECKING:
     from orchestrator.redact import Redactor
     from orchestrator.spec.models import Cluster
     from orchestrator.spec.resolve import Purpose
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")
+accept_option = click.option(
+    "--accept-new-host-keys",
+    "accept_new_host_keys",
+    is_flag=True,
+    help="Trust the key of a host not seen before.",
+)
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value of the files for this call, e.g. vl.parallel.pipeline=2.",
+)
+traceback_option = click.option("-v", "--verbose", is_flag=True, help="Tracebacks on errors.")
 
 
 class Site:
@@ -116,12 +135,19 @@ class Site:
 
 
 def cluster_options(
-    command: Callable[..., Any] | None = None, *, purpose: Purpose = "check"
+    command: Callable[..., Any] | None = None,
+    *,
+    purpose: Purpose = "check",
+    first: complete.Offer | None = None,
 ) -> Callable[..., Any]:
-    """Adds the shared options to a click command and hands it a `Site` as its first argument."""
+    """Adds the shared options to a click command and hands it a `Site` as its first argument.
+
+    `first`: what a shell offers for the cluster file, where not files.
+    """
     if command is None:
-        return functools.partial(cluster_options, purpose=purpose)
-    files = click.argument("cluster_file", default="cluster.yaml", type=click.Path(path_type=Path))
+        return functools.partial(cluster_options, purpose=purpose, first=first)
+    kind = click.Path(path_type=Path)
+    files = click.argument("cluster_file", default="cluster.yaml", type=kind, shell_complete=first)
     return files(_shared(_with_site(command, purpose)))
 
 
@@ -177,13 +203,12 @@ def _with_site(command: Callable[..., Any], purpose: Purpose) -> Callable[..., A
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--accept-new-host-keys", is_flag=True,
-                     help="Trust the key of a host not seen before."),
+        accept_option,
         click.option("-v", "--verbose", is_flag=True, help="Say more; tracebacks on errors."),
-        click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md)."),
-        click.option("--hosts", metavar="A,B", help="Only these hosts (names or groups)."),
-        click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE",
-                     help="Override a value of the files for this call, e.g. vl.parallel.pipeline=2."),
+        json_option,
+        click.option("--hosts", metavar="A,B", shell_complete=complete.listed,
+                     help="Only these hosts (names or groups)."),
+        set_option,
     ):  # fmt: skip
         command = option(command)
     return command

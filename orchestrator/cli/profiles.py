@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli import complete
+from orchestrator.cli.options import json_option
+from orchestrator.cli.terminal import columns, wrapped
 from orchestrator.table import Cell, table
 
 if TYPE_CHECKING:
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from orchestrator.spec.models import Host
 
 VERSION = 1  # of the JSON form, docs/json.md
+UNSURE = (
+    "?: the memory of its GPUs is not said; `gpus: [{index: 0, memory: 24GiB}]` of the host says it"
+)
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,8 +35,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(path_type=Path),
         help="Another cluster.yaml: its folder's profiles, its inventory's hosts.",
     )
-    as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")
-    return file(as_json(command))
+    return file(json_option(command))
 
 
 @dataclass(frozen=True)
@@ -58,16 +63,16 @@ def profiles(ctx: click.Context, cluster_file: Path | None, as_json: bool) -> No
 @_options
 @click.pass_obj
 def list_(asked: _Asked, cluster_file: Path | None, as_json: bool) -> None:
-    """All profiles, yours and those that ship, and the hosts that they fit on."""
+    """List all profiles, and the hosts that they fit on."""
     _list(asked.but(cluster_file, as_json))
 
 
 @profiles.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.profiles)
 @_options
 @click.pass_obj
 def show(asked: _Asked, name: str, cluster_file: Path | None, as_json: bool) -> None:
-    """What a profile comes to, each value with the file and line that says it."""
+    """Show a profile: its values, and where each is said."""
     asked = asked.but(cluster_file, as_json)
     found, hosts = _known(name, asked.path.parent), _hosts(asked.path)
     if asked.json:
@@ -79,19 +84,19 @@ def show(asked: _Asked, name: str, cluster_file: Path | None, as_json: bool) -> 
         click.echo(line)
     click.echo()
     rows = [[one.path, _shown(one), _place(one)] for one in found.values]
-    for line in table(("KEY", "VALUE", "FROM"), rows):
+    for line in table(("KEY", "VALUE", "FROM"), rows, width=columns()):
         click.echo(line)
 
 
 @profiles.command()
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=complete.profiles)
+@click.argument("second", shell_complete=complete.profiles)
 @_options
 @click.pass_obj
 def compare(
     asked: _Asked, first: str, second: str, cluster_file: Path | None, as_json: bool
 ) -> None:
-    """What two profiles say differently, after all that they extend."""
+    """Show what two profiles say differently."""
     from orchestrator.spec.catalogue import differences
 
     asked = asked.but(cluster_file, as_json)
@@ -105,7 +110,7 @@ def compare(
         click.echo("they come to the same")
     else:
         rows = [[at, _shown(a), _shown(b)] for at, a, b in found]
-        for line in table(("KEY", one.name, other.name), rows):
+        for line in table(("KEY", one.name, other.name), rows, width=columns()):
             click.echo(line)
 
 
@@ -131,11 +136,15 @@ def _list(asked: _Asked) -> None:
     # What is archived comes last: nobody should have to read past it.
     ordered = sorted(found, key=lambda one: bool(one.profile and one.profile.archived))
     rows = [_row(one, hosts) for one in ordered if not one.common]
-    for line in table(("PROFILE", "ENGINE", "WEIGHTS", _heading(hosts)), rows):
+    header = ("PROFILE", "ENGINE", "WEIGHTS", _heading(hosts))
+    for line in table(header, rows, width=columns()):
         click.echo(line)
+    if hosts and any(_unsure(one, hosts) for one in ordered):
+        click.echo("\n" + wrapped(UNSURE, columns()))
     common = [one.name for one in ordered if one.common]
     if common:
-        click.echo(f"\nfor others to build on: {', '.join(common)}")
+        click.echo()
+        click.echo(wrapped(f"for others to build on: {', '.join(common)}", columns()))
 
 
 def _heading(hosts: Mapping[str, Host] | None) -> str:
@@ -181,7 +190,12 @@ def _fits(one: Known, hosts: Mapping[str, Host] | None) -> Iterator[str]:
     if not found.places and found.small:
         yield f"too large for {', '.join(found.small)}"
     if found.unknown:
-        yield f"? {', '.join(found.unknown)} (GPU memory is not said)"
+        yield f"? {', '.join(found.unknown)}"
+
+
+def _unsure(one: Known, hosts: Mapping[str, Host]) -> bool:
+    found = _fit(one, hosts)
+    return found is not None and bool(found.unknown)
 
 
 def _fit(one: Known, hosts: Mapping[str, Host] | None) -> Fit | None:
@@ -203,6 +217,8 @@ def _about(one: Known, hosts: Mapping[str, Host] | None) -> Iterator[str]:
         yield f"size   {_size(one)}"
         if hosts:
             yield "fits   " + ("; ".join(_fits(one, hosts)) or "nowhere")
+            if _unsure(one, hosts):
+                yield f"       {UNSURE}"
 
 
 def _hosts(path: Path) -> Mapping[str, Host] | None:
@@ -252,4 +268,5 @@ def _shown(value: Value | None) -> str:
 
 
 def _place(value: Value) -> str:
-    return f"{value.file}:{value.line}" if value.file else ""
+    """Without the folder: `files` above the table has it."""
+    return f"{value.file.rpartition('/')[2]}:{value.line}" if value.file else ""

@@ -31,6 +31,13 @@ def render(site: Site, output: str | None) -> None:
         _show(host, parts)
 
 
+def _restarts(rank: dict[str, Any]) -> str:
+    """Who starts it again: the container engine, told by this command, or what keeps a process."""
+    if rank["runtime"] == "process":
+        return f"restarts {rank['restart']}, by its keeper on the host"
+    return f"{rank['runtime']} update --restart {rank['restart']} {rank['name']}"
+
+
 def _show(host: str, parts: dict[str, Any]) -> None:
     click.secho(f"# {host}", bold=True)
     if parts["netplan"]:
@@ -51,6 +58,5 @@ def _show(host: str, parts: dict[str, Any]) -> None:
         click.secho(f"### {rank['runtime']} run", fg="blue")
         click.echo(rank["run"])
         if rank["restart"] != "no":
-            told = f"{rank['runtime']} update --restart {rank['restart']} {rank['name']}"
-            click.echo(f"# once the deployment has answered: {told}")
+            click.echo(f"# once the deployment has answered: {_restarts(rank)}")
         click.echo()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli import complete
 from orchestrator.cli.options import Site, cluster_options
 
 
@@ -21,7 +22,7 @@ def _list(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
 
 
 @click.command()
-@click.argument("playbook")
+@click.argument("playbook", shell_complete=complete.playbooks)
 @cluster_options
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
 @click.option("--undo", is_flag=True, help="Run the `undo` of its shell steps, in reverse order.")
@@ -36,6 +37,7 @@ def run(site: Site, playbook: str, dry_run: bool, undo: bool) -> None:
 
 def listing(folder: Path) -> Iterator[str]:
     """Playbooks here and in orch, and the words that a stage of one may say."""
+    from orchestrator.cli.terminal import columns
     from orchestrator.data import label
     from orchestrator.data import listing as files
     from orchestrator.plan.predicates import PREDICATES
@@ -45,11 +47,11 @@ def listing(folder: Path) -> Iterator[str]:
 
     books = files("playbooks", folder, ".yaml")
     rows = [[name.removesuffix(".yaml"), label(path, folder)] for name, path in books.items()]
-    yield from table(("PLAYBOOK", "FILE"), rows)
+    yield from table(("PLAYBOOK", "FILE"), rows, width=columns())
     yield ""
     stages = sorted(stage_builders().items())
     said = [[name, _about(sys.modules[one.__module__].__doc__)] for name, one in stages]
-    yield from table(("STAGE", "WHAT IT IS FOR"), said)
+    yield from table(("STAGE", "WHAT IT IS FOR"), said, width=columns())
     yield ""
     yield f"when:   {', '.join(sorted(PREDICATES))}"
     yield f"retry:  {', '.join(POLICIES)}"

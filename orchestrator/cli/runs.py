@@ -11,9 +11,11 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from orchestrator.cli.options import json_option
+from orchestrator.cli.terminal import columns
 from orchestrator.run.journal import Run, find_run, list_runs, read_run, runs_folder
 from orchestrator.run.record import Hop, Record, StepRecord, critical_path, span
-from orchestrator.run.summary import failure_lines
+from orchestrator.run.summary import alike, failure_lines
 from orchestrator.table import Cell, table
 
 VERSION = 1  # of the JSON forms, docs/json.md
@@ -24,7 +26,7 @@ STATE_COLOURS = {"changed": "green", "failed": "red", "refused": "red", "skipped
 
 def _known(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     found = [CompletionItem("last", help="the newest")] + [
-        CompletionItem(run.id, help=f"{_title(run.record)}: {run.outcome}")
+        CompletionItem(run.id, help=f"{run.record.title}: {run.outcome}")
         for run in list_runs(limit=20)
     ]
     return [item for item in found if str(item.value).startswith(incomplete)]
@@ -32,7 +34,7 @@ def _known(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 @click.group(invoke_without_command=True)
 @click.option("--limit", "-n", type=click.IntRange(min=1), default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="As docs/json.md says.")
+@json_option
 @click.pass_context
 def runs(ctx: click.Context, limit: int, as_json: bool) -> None:
     """List past runs, newest first."""
@@ -46,12 +48,9 @@ def runs(ctx: click.Context, limit: int, as_json: bool) -> None:
     if not found:
         click.echo(f"no runs yet under {runs_folder()}")
         return
-    for line in table(("RUN", "WHEN", "WHAT", "OUTCOME", "TOOK"), [_row(run) for run in found]):
+    header = ("RUN", "WHEN", "WHAT", "OUTCOME", "TOOK")
+    for line in table(header, [_row(run) for run in found], width=columns()):
         click.echo(line)
-
-
-def _title(record: Record) -> str:
-    return f"{record.verb} {record.cluster}".strip() or "?"
 
 
 def _row(run: Run) -> list[Cell]:
@@ -60,7 +59,7 @@ def _row(run: Run) -> list[Cell]:
     code = run.record.exit_code
     told = f"{run.outcome} ({code})" if code else run.outcome
     took = span(run.record.seconds) if run.record.ended is not None else ""
-    return [run.id, when, _title(run.record), (told, COLOURS.get(run.outcome, "red")), took]
+    return [run.id, when, run.record.title, (told, COLOURS.get(run.outcome, "red")), took]
 
 
 def _glance(run: Run) -> dict[str, Any]:
@@ -78,10 +77,13 @@ def _glance(run: Run) -> dict[str, Any]:
 
 @runs.command()
 @click.argument("run", default="last", shell_complete=_known)
-@click.option("--json", "as_json", is_flag=True, help="As docs/json.md says.")
+@json_option
 @click.option("--all", "everything", is_flag=True, help="Also steps that had nothing to do.")
 def show(run: str, as_json: bool, everything: bool) -> None:
-    """Show one run (an id, its beginning, or `last`): times, critical path, failures."""
+    """Show one run: times, critical path, failures.
+
+    RUN is an id, the beginning of one, or `last`.
+    """
     found = read_run(find_run(run))
     if as_json:
         click.echo(json.dumps(_full(found), indent=2, ensure_ascii=False))
@@ -129,7 +131,7 @@ def _step(record: Record, step: StepRecord) -> dict[str, Any]:
 
 def _lines(run: Run, everything: bool) -> Iterator[str]:
     record = run.record
-    yield f"{click.style(_title(record), bold=True)}  {run.id}"
+    yield f"{click.style(record.title, bold=True)}  {run.id}"
     began = datetime.fromtimestamp(record.started or 0)
     yield f"{run.outcome}, {began:%Y-%m-%d %H:%M:%S}, journal {run.path}"
     if run.damaged:
@@ -153,7 +155,7 @@ def _steps(record: Record, everything: bool) -> Iterator[str]:
         state = (step.state, STATE_COLOURS.get(step.state, ""))
         rows.append([step.id, state, at, took, (step.why or step.summary).split("\n")[0]])
     if rows:
-        yield from table(("STEP", "STATE", "AT", "TOOK", "WHAT"), rows)
+        yield from table(("STEP", "STATE", "AT", "TOOK", "WHAT"), rows, width=columns())
     quiet = len(record.steps) - len(shown)
     if quiet:
         yield f"{quiet} steps had nothing to do" + ("" if rows else ": nothing was changed")
@@ -182,9 +184,9 @@ def _long_and_short(path: Sequence[Hop]) -> Iterator[tuple[str, float, float]]:
 
 
 def _failures(record: Record) -> Iterator[str]:
-    for step in record.failures:
+    for steps in alike(record.failures):
         yield ""
-        yield from (line.plain for line in failure_lines(step))
+        yield from (line.plain for line in failure_lines(*steps))
 
 
 @runs.command()

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 import click
 
 from orchestrator.cli.options import Site, cluster_options
+from orchestrator.cli.terminal import columns, waiting
 from orchestrator.errors import OrchError
 from orchestrator.facts.lease import LeaseState
 from orchestrator.hosts.reader import read
@@ -51,7 +52,8 @@ COLOURS = {
 @cluster_options(purpose="look")
 def status(site: Site) -> None:
     """Show deployments, ranks, endpoints, strangers; exit 0 only if every deployment answers."""
-    found = look(site)
+    with waiting("looking at the hosts"):
+        found = look(site)
     if site.json:
         click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
     else:
@@ -111,7 +113,7 @@ def _lines(found: Status) -> Iterator[str]:
     else:
         yield from _deployments(found.deployments)
         yield ""
-        yield from _ranks(found.deployments)
+        yield from _ranks(found)
     if found.strangers:
         yield "\n" + click.style("not in the files", bold=True)
         yield from (f"  {one.host}: {one.what}" for one in found.strangers)
@@ -149,17 +151,19 @@ def _deployments(deployments: tuple[DeploymentStatus, ...]) -> Iterator[str]:
         [one.name, (one.state, COLOURS.get(one.state, "")), one.url, one.model, one.why]
         for one in deployments
     ]
-    yield from table(("DEPLOYMENT", "STATE", "ENDPOINT", "MODEL", ""), rows)
+    yield from table(("DEPLOYMENT", "STATE", "ENDPOINT", "MODEL", ""), rows, width=columns())
 
 
-def _ranks(deployments: tuple[DeploymentStatus, ...]) -> Iterator[str]:
+def _ranks(found: Status) -> Iterator[str]:
     rows: list[list[Cell]] = []
-    for one in (rank for deployment in deployments for rank in deployment.ranks):
+    for one in (rank for deployment in found.deployments for rank in deployment.ranks):
         up = span(one.up_seconds) if one.up_seconds is not None else ""
         state = (one.state, COLOURS.get(one.state, ""))
         rank = one.rank
         restarts = str(one.restarts) if one.restarts else ""
         health = (one.health, COLOURS.get(one.health, ""))
         name = f"{rank.deployment}/{rank.index}"
-        rows.append([name, rank.host, rank.role, state, up, restarts, health, one.detail])
-    yield from table(("RANK", "HOST", "ROLE", "STATE", "UP", "RESTARTS", "HEALTH", ""), rows)
+        detail = "" if rank.host in found.unreachable else one.detail  # why is told below, once
+        rows.append([name, rank.host, rank.role, state, up, restarts, health, detail])
+    header = ("RANK", "HOST", "ROLE", "STATE", "UP", "RESTARTS", "HEALTH", "")
+    yield from table(header, rows, width=columns())

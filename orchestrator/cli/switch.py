@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli import complete
 from orchestrator.cli.options import Site, cluster_options
 from orchestrator.errors import FilesWrong
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("deployment")
-@click.argument("profile")
+@click.argument("deployment", shell_complete=complete.deployments)
+@click.argument("profile", shell_complete=complete.profiles)
 @cluster_options(purpose="up")
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
 @click.option("--no-write", is_flag=True,

@@ -71,7 +71,7 @@ def switched(wish: Switch, *, dry_run: bool = False) -> int:
     site = wish.new
     steps, back = wish.forth(), wish.back()
     with open_bus(site.json, site.redact) as bus, interruptible() as cancel:
-        bus.run_started("switch", site.cluster.name, files=site.cluster.sources)
+        bus.run_started("switch", site.cluster.name, files=site.cluster.sources, dry_run=dry_run)
         bus.note(f"{wish.line.deployment}: {wish.line.old} → {wish.line.new}")
         run = _Run(wish, steps, back, bus, cancel)
         try:

@@ -178,10 +178,11 @@ def _remember(verdict: FabricVerdict) -> tuple[list[str], dict[str, Sequence[Pas
 def _show(
     site: Site, verdict: FabricVerdict, pasts: Mapping[str, Sequence[Past]], code: int
 ) -> None:
+    from orchestrator.cli.terminal import columns
     from orchestrator.rdma.form import form
     from orchestrator.rdma.matrix import matrix
     from orchestrator.rdma.past import slower
-    from orchestrator.rdma.tell import terminal
+    from orchestrator.rdma.tell import WIDTH, terminal
 
     if site.json:
         known = {name: slower(points) for name, points in pasts.items()}
@@ -190,7 +191,7 @@ def _show(
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     click.echo()
-    for line in terminal(verdict, everything=site.verbose):
+    for line in terminal(verdict, everything=site.verbose, width=min(columns() or WIDTH, WIDTH)):
         click.echo(line)
     if len({host for link in verdict.links for host in link.hosts}) > 2:
         click.echo()

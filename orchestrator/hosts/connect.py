@@ -214,7 +214,8 @@ def dial(host: str, port: int, timeout: float) -> socket.socket:
 def _network(error: OSError, where: str, timeout: float | None = None) -> Unreachable:
     if isinstance(error, socket.gaierror):
         return Unreachable(
-            f"the name can't be resolved ({where})", hint="set address in the inventory"
+            f"the name can't be resolved ({where})",
+            hint="give its address: `address:` in the inventory, or HostName in ~/.ssh/config",
         )
     if isinstance(error, TimeoutError):
         within = f" in {timeout:g} s" if timeout else ""

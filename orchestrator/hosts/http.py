@@ -126,6 +126,8 @@ def _reason(error: Exception, host: str, request: Request) -> NoAnswer:
         return HttpTimeout(f"{where} said nothing in {request.timeout:g} s", host=host)
     if isinstance(error, ConnectionRefusedError):
         return NoAnswer(f"nothing listens on {where}", host=host)
+    if isinstance(error, http.client.IncompleteRead):
+        return NoAnswer(f"{where} ended the connection in the middle of its answer", host=host)
     what = str(error) or type(error).__name__
     return NoAnswer(f"{where} gave no HTTP answer ({what})", host=host)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.errors import Refused
+from orchestrator.errors import FilesWrong
 from orchestrator.lab import records
 from orchestrator.lab.docker import (
     Docker,
@@ -29,7 +29,7 @@ def engine_of(home: Home, name: str) -> Docker:
         docker = start_own_engine(home)
         if docker.lines("ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}"):
             return docker
-    raise Refused(f"there is no lab {name} on this machine", hint="orch lab ls; orch lab up")
+    raise FilesWrong(f"there is no lab {name} on this machine", hint="orch lab ls; orch lab up")
 
 
 def labelled(home: Home, name: str) -> bool:

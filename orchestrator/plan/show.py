@@ -25,7 +25,7 @@ def counts(decision: Decision) -> dict[str, int]:
 
 
 def lines(decision: Decision, verbose: bool = False) -> Iterator[tuple[str, str]]:
-    """(style, text) lines for a person, grouped by stage in the order of the playbook."""
+    """(style, text) lines for a person, by stage in the order of the playbook; "names" may be wrapped."""
     plan = decision.plan
     stage = ""
     later: list[str] = []
@@ -46,8 +46,9 @@ def lines(decision: Decision, verbose: bool = False) -> Iterator[tuple[str, str]
         yield from _diff(plan.changes[one].diff if one in plan.changes else "")
     if later:
         yield "bold", "decided after that"
-        for text in _later(plan.steps, later):
-            yield "dim", f"    {text}"
+        stages = dict.fromkeys(plan.steps[one].stage for one in later)
+        number = f"{len(later)} step" + ("" if len(later) == 1 else "s")
+        yield "names", f"    {', '.join(stages)} ({number}; -v lists them)"
     for text in decision.remarks:
         yield "yellow", f"warning: {text}"
 
@@ -64,18 +65,6 @@ def _row(decision: Decision, one: str, step: Step) -> tuple[str, str] | None:
         after = ", ".join(sorted(_first_cause(plan.steps, one, plan.changes))[:2])
         return "dim", f"    {one}: decided after {after or 'what comes before'}"
     return None
-
-
-def _later(steps: Mapping[str, Step], ids: list[str]) -> Iterator[str]:
-    """Provisional steps by stage, hosts folded together."""
-    by_stage: dict[str, list[str]] = {}
-    for one in ids:
-        by_stage.setdefault(steps[one].stage, []).append(one)
-    for stage, members in by_stage.items():
-        shown = ", ".join(members[:4]) + (
-            f" and {len(members) - 4} more" if len(members) > 4 else ""
-        )
-        yield f"{stage}: {shown}"
 
 
 def _first_cause(

@@ -137,6 +137,8 @@ def _subnet(address: str) -> str:
 
 
 def _no_ping(case: Case, entry: Entry) -> Iterator[Values]:
+    if any(_no_link(case, entry)):
+        return  # that is why
     for end in case.ends:
         if end.ping is False:
             yield _at(end)

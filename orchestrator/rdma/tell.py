@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import click
 from rich.cells import cell_len
 
-from orchestrator.rdma.answers import FabricVerdict, LaneVerdict, LinkVerdict
+from orchestrator.rdma.answers import FabricVerdict, LaneVerdict, LinkVerdict, Reason
 from orchestrator.rdma.flow import Flow, flows, gbps, rates, worst_first
 from orchestrator.rdma.words import (
     COLOURS,
@@ -27,7 +27,9 @@ from orchestrator.table import Cell, table
 from orchestrator.tidy import printable
 
 WIDTH = 100
+SAME = 2  # so many causes with the same remedy are told, the others counted
 FEW = 12  # so many links are all in the table; of more, the healthy ones share a line
+Told = tuple[Reason, tuple[LaneVerdict, ...]]  # a cause, and the tests that it was seen in
 HEADER = ("STATE", "GB/S →", "← GB/S", "HALVES →", "← HALVES", "BOTH WAYS", "NEEDS", "µS")
 
 
@@ -133,19 +135,35 @@ def _why(link: LinkVerdict, width: int) -> Iterator[str]:
     yield click.style(name, bold=True) + (f"  {told}" if fits else "")
     if not fits:
         yield f"  {told}"
-    causes = list(reasons(link))
-    for reason, lanes in causes:
-        yield from _wrapped("  cause  ", reason.cause, width)
-        yield from _wrapped("  do     ", reason.remedy, width)
-        if reason.evidence:
-            yield from _wrapped("  seen   ", reason.evidence, width)
-        if lanes:
-            yield from _wrapped("  where  ", _where(lanes), width)
+    causes = _alike(link)
+    for some in causes.values():
+        yield from _cause(some, width)
     for why, tests in unexplained(link).items():
         yield from _wrapped("  tool   ", why, width)
         yield from _wrapped("  where  ", _where(tests), width)
     if not causes and link.state != "healthy":
         yield from _wrapped("  cause  ", no_cause(link), width)
+
+
+def _alike(link: LinkVerdict) -> dict[tuple[str, ...], list[Told]]:
+    """Causes with one remedy together: a slow link is slow in each of its tests, and is so by other numbers."""
+    found: dict[tuple[str, ...], list[Told]] = {}
+    for reason, lanes in reasons(link):
+        found.setdefault((reason.name, reason.remedy, reason.evidence), []).append((reason, lanes))
+    return found
+
+
+def _cause(told: Sequence[Told], width: int) -> Iterator[str]:
+    for reason, _ in told[:SAME]:
+        yield from _wrapped("  cause  ", reason.cause, width)
+    if len(told) > SAME:
+        yield f"         and {len(told) - SAME} more like it"
+    reason = told[0][0]
+    yield from _wrapped("  do     ", reason.remedy, width)
+    if reason.evidence:
+        yield from _wrapped("  seen   ", reason.evidence, width)
+    if lanes := [lane for _, some in told for lane in some]:
+        yield from _wrapped("  where  ", _where(lanes), width)
 
 
 def _where(lanes: Sequence[LaneVerdict]) -> str:

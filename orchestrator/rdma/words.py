@@ -71,10 +71,10 @@ def at_most(link: LinkVerdict) -> str:
     """A link's number against what is expected: '13.1 of 190.0 Gb/s'."""
     if link.gbps is None:
         found = [one.gbps for one in flows(link) if one.gbps is not None]
-        return f"one way {min(found):.1f} Gb/s" if found else "no number"
+        return f"one way {number(min(found))} Gb/s" if found else "no number"
     expected = link.expected.gbps
-    whole = "an unknown expectation" if expected is None else f"{expected:.1f} Gb/s"
-    return f"{link.gbps:.1f} of {whole}"
+    whole = "an unknown expectation" if expected is None else f"{number(expected)} Gb/s"
+    return f"{number(link.gbps)} of {whole}"
 
 
 def test_title(one: LaneVerdict) -> str:

@@ -124,7 +124,7 @@ class Frame:
         return self._all(LEVELS[-1], limit=max(0, room))[:height]
 
     def final(self) -> list[Text]:
-        """The stages alone, for the scrollback; neighbours with nothing to do on one line."""
+        """The stages alone, for the scrollback; neighbours with nothing to do, or not begun, on one line."""
         parts = neighbours(self._groups, idle)
         return [self._merged(one) if len(one) > 1 else self._stage_line(one[0]) for one in parts]
 
@@ -147,7 +147,7 @@ class Frame:
 
     def _head(self) -> Text:
         record = self._record
-        title = f"orch {record.verb} {record.cluster}".rstrip() if record.verb else record.run
+        title = f"orch {record.title}" if record.verb else record.run
         left = Text.assemble((title, "bold"), "  ", (record.run, "dim"))
         return self._row(left, span(self._elapsed()))
 

@@ -90,7 +90,9 @@ class Layout:
 
 
 def idle(group: Group) -> str:
-    """Nothing was to be done."""
+    """Nothing was to be done, or nothing was begun because of what failed before."""
+    if group.counts.keys() == {"skipped"}:
+        return "skipped"
     return "idle" if group.idle else ""
 
 

@@ -37,6 +37,8 @@ class LiveObserver:
             self._record.add(event)
         if event.kind == Kind.RUN_DONE:
             self._finish()
+        elif self._record.dry and self._record.plans:
+            self._live.stop()  # the plan itself is printed by who asked for it
         elif not self._live.is_started and self._record.outcome == "":
             self._live.start(refresh=True)
 
@@ -47,7 +49,8 @@ class LiveObserver:
     def _finish(self) -> None:
         self._live.stop()
         frame = self._frame(self._record.at, self._console.width)
-        for line in (*frame.final(), *summary(self._record)):
+        stages = [] if self._record.dry else frame.final()
+        for line in (*stages, *summary(self._record)):
             self._console.print(line, soft_wrap=True)
 
     def _frame(self, now: float, width: int) -> Frame:

@@ -79,6 +79,7 @@ class Record:
     run: str = ""
     verb: str = ""
     cluster: str = ""
+    dry: bool = False  # it ends with its plan
     started: float | None = None
     ended: float | None = None
     at: float = 0.0  # time of the last event
@@ -103,6 +104,7 @@ class Record:
         if event.kind == Kind.RUN_STARTED:
             self.verb = str(event.data.get("verb", ""))
             self.cluster = str(event.data.get("cluster", ""))
+            self.dry = bool(event.data.get("dry_run"))
         elif event.kind == Kind.PLAN:
             self._plan(event.data.get("steps", ()))
         elif event.kind == Kind.NOTE:
@@ -116,6 +118,12 @@ class Record:
 
     def with_state(self, *states: State) -> list[StepRecord]:
         return [step for step in self.steps.values() if step.state in states]
+
+    @property
+    def title(self) -> str:
+        """What was typed, or the run's id where nobody knows."""
+        words = (self.verb, self.cluster, "--dry-run" if self.dry else "")
+        return " ".join(word for word in words if word) or self.run or "?"
 
     @property
     def failures(self) -> list[StepRecord]:

@@ -65,9 +65,10 @@ def _failure(step: Step, name: str, result: Result | None) -> CommandFailed:
         return CommandFailed(f"{name!r} was not run", host=step.host, step=step.id)
     if result.rc in (124, 137):
         return CommandFailed(
-            f"{name!r} took longer than its limit and was ended (exit {result.rc})",
+            f"{name!r} was ended after {result.seconds:.0f} s (exit {result.rc}): that is its limit",
             host=step.host,
             step=step.id,
+            hint=f"is {step.host} busy, or a disk or network of it slow? the next run begins there",
         )
     said = (result.err.strip() or result.out.strip()).decode(errors="replace")
     tail = "; ".join(said.splitlines()[-3:])[-400:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -38,26 +38,23 @@ def _note(note: Event) -> Text:
 def _verdict(record: Record) -> Text:
     counts = record.counts()
     changed = counts.get("changed", 0)
-    took = span(record.seconds)
+    took, title = span(record.seconds), record.title
     if record.outcome == "done":
         steps = "1 step" if changed == 1 else f"{changed} steps"
         did = f"{steps} changed" if changed else "nothing to change"
-        return Text.assemble(("✔ ", "bold green"), (_what(record), "bold"), f"  {did}, {took}")
+        did = record.text if record.dry else did
+        return Text.assemble(("✔ ", "bold green"), (title, "bold"), f"  {did}, {took}")
     failed = counts.get("failed", 0) + counts.get("refused", 0)
     parts = [f"{failed} failed"] if failed else []
     skipped = counts.get("skipped", 0)
     parts += [f"{skipped} skipped"] if skipped else []
     parts += [f"{changed} changed", took]
     outcome = record.outcome or "cut short"
-    line = Text.assemble(("✘ ", "bold red"), (f"{_what(record)}: {outcome}", "bold"))
+    line = Text.assemble(("✘ ", "bold red"), (f"{title}: {outcome}", "bold"))
     line.append("  " + ", ".join(parts))
     if not failed and record.text not in ("", outcome):
         line.append(f"\n  {record.text}")
     return line
-
-
-def _what(record: Record) -> str:
-    return f"{record.verb} {record.cluster}".strip() or record.run
 
 
 def _at(host: str | None) -> str:
@@ -65,22 +62,34 @@ def _at(host: str | None) -> str:
 
 
 def _failures(record: Record) -> Iterator[Text]:
-    failures, blamed = record.failures, record.blamed()
-    for step in failures[:MAX_FAILURES]:
-        yield from failure_lines(step)
-        if blamed[step.id]:
-            yield Text.assemble("  stopped   ", (_names(blamed[step.id]), "dim"))
+    failures, blamed = alike(record.failures), record.blamed()
+    for steps in failures[:MAX_FAILURES]:
+        yield from failure_lines(*steps)
+        stopped = {one.id: one for step in steps for one in blamed[step.id]}
+        if stopped:
+            yield Text.assemble("  stopped   ", (_names([*stopped.values()]), "dim"))
     if len(failures) > MAX_FAILURES:
         yield Text(f"… and {len(failures) - MAX_FAILURES} more: orch runs show {record.run}")
     if failures:
         yield Text()
 
 
-def failure_lines(step: StepRecord) -> Iterator[Text]:
+def alike(failures: Sequence[StepRecord]) -> list[list[StepRecord]]:
+    """Steps of a host that failed for the same reason are one failure."""
+    found: dict[tuple[str, ...], list[StepRecord]] = {}
+    for step in failures:
+        where = step.host or step.id
+        found.setdefault((where, step.state, step.why, step.hint), []).append(step)
+    return list(found.values())
+
+
+def failure_lines(step: StepRecord, *alike: StepRecord) -> Iterator[Text]:
     """One failure: what, on which host, why, what to do, where the evidence is."""
     word = "refused" if step.state == "refused" else "failed"
     yield Text.assemble(
-        (f"✘ {word}  ", "bold red"), (step.id, "bold"), f"  on {step.host}" if step.host else ""
+        (f"✘ {word}  ", "bold red"),
+        (_names([step, *alike]), "bold"),
+        f"  on {step.host}" if step.host else "",
     )
     why = step.why.strip().splitlines() or [step.error or "no reason was given"]
     yield Text.assemble("  why       ", why[0])
@@ -88,11 +97,11 @@ def failure_lines(step: StepRecord) -> Iterator[Text]:
         yield Text(f"            {line}")
     if step.hint:
         yield Text.assemble("  hint      ", (step.hint, "cyan"))
-    if step.evidence:
-        yield Text(f"  evidence  {step.evidence}")
+    for place in dict.fromkeys(one.evidence for one in (step, *alike) if one.evidence):
+        yield Text(f"  evidence  {place}")
 
 
-def _names(steps: list[StepRecord]) -> str:
+def _names(steps: Sequence[StepRecord]) -> str:
     shown = ", ".join(step.id for step in steps[:4])
     return shown if len(steps) <= 4 else f"{shown} and {len(steps) - 4} more"
 

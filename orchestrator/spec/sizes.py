@@ -34,9 +34,9 @@ def _executor(one: Deployment) -> Finding | None:
     if one.profile.executor != "mp" or len(one.hosts) == 1:
         return None
     return Finding(
-        path=f"profiles.{one.profile.name}.executor",
-        message=f"mp is for one host, {one.name} has {len(one.hosts)}",
-        suggestion="executor: ray, or native",
+        path=f"deployments.{one.name}.profile",
+        message=f"its executor mp is for one host, and these are {len(one.hosts)}",
+        suggestion=f"a profile of yours: extends: {one.profile.name}, executor: ray or native",
     )
 
 

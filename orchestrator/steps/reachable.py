@@ -89,6 +89,7 @@ def reachable_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[St
                 id=f"{deployment.name}/reachable/clocks",
                 role="gate",
                 scope=deployment.name,
+                needs=frozenset(f"{host}/reachable" for host in hosts),
                 reads=frozenset((host, Identify()) for host in hosts),
                 hosts=hosts,
             )

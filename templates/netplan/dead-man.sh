@@ -373,7 +373,7 @@ wait_for() { # tx seconds
 confirm() { # tx; over a new connection
     folder=$home/$1
     lock 10 || fail 1 "another change is at work"
-    [ -e "$folder/unconfirmed" ] || fail 3 "there is nothing to confirm: $(cat "$folder/outcome" 2>/dev/null)"
+    [ -e "$folder/unconfirmed" ] || fail 3 "nothing is left to confirm ($(cat "$folder/outcome" 2>/dev/null)); orch up sets it up anew"
     reason=$(lacking "$folder")
     [ -z "$reason" ] || fail 4 "$reason"
     say confirmed | keep "$folder/outcome"

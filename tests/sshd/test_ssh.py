@@ -575,6 +575,11 @@ class Web(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"ten bytes!")
             self.close_connection = True
+        elif self.path == "/cut":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.close_connection = True
         elif self.path == "/silent":
             self.server.gate.wait(3)  # type: ignore[attr-defined]
         else:
@@ -652,6 +657,8 @@ def test_no_http(way: Pool | SshHosts, web: int) -> None:
         way.http("one", Request(web, "/silent", timeout=0.3))
     with pytest.raises(NoAnswer, match="too early"):
         way.http("one", Request(web, "/short")).read()
+    with pytest.raises(NoAnswer, match="in the middle of its answer"):
+        way.http("one", Request(web, "/cut")).read()
 
 
 def test_a_port_that_does_not_speak_http(way: Pool | SshHosts, sshd: Sshd) -> None:

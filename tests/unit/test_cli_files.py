@@ -13,7 +13,7 @@ from orchestrator.cli import root
 from orchestrator.cli.errors import run_guarded
 from orchestrator.cli.options import Site as Typed
 from orchestrator.cli.playbooks import cluster_playbook
-from orchestrator.errors import FilesWrong
+from orchestrator.errors import FilesWrong, Unreachable
 from orchestrator.plan.build import build
 from orchestrator.spec import check
 from tests.unit.spec.conftest import QuietEngine, Site
@@ -199,3 +199,62 @@ def test_no_traceback_unless_asked_for(
     monkeypatch.setenv("ORCH_TRACEBACK", "1")
     assert run_guarded(broken) == 1
     assert "raise fault" in capsys.readouterr().err
+
+
+def test_no_line_about_a_verb_is_cut() -> None:
+    """click shortens what does not fit beside the name; half a sentence helps nobody."""
+    groups = [("orch", root), *((n, c) for n, c in root.commands.items())]
+    for name, group in groups:
+        if isinstance(group, click.Group):
+            done = CliRunner().invoke(group, ["--help"])
+            listed = done.output.partition("Commands:")[2]
+            assert listed and "..." not in listed, name
+
+
+def test_a_lab_that_is_not_there_is_a_wrong_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_LAB_HOME", str(tmp_path))
+    for words in (("down", "--name", "nope"), ("break", "spark-1", "reboot", "--name", "nope")):
+        with pytest.raises(FilesWrong, match="there is no lab nope"):
+            CliRunner().invoke(root, ["lab", *words], catch_exceptions=False)
+
+
+def test_init_names_a_host_as_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address has no name until the host says its own; `host-1` would be nobody's."""
+    off = {"host-1": Unreachable("did not answer", host="host-1", hint="is it on?")}
+    monkeypatch.setattr("orchestrator.cli.init_hosts.found_hosts", lambda *given: ({}, off))
+    monkeypatch.chdir(tmp_path)
+    done = orch("init", "me@192.168.1.101")
+    assert done.exit_code == 3
+    assert "error: 192.168.1.101: did not answer\nhint: is it on?\nnothing was written" in (
+        done.output
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("logs v", "plain,vl"),
+        ("logs cluster.yaml v", "plain,vl"),
+        ("up clu", "file,clu"),
+        ("switch v", "plain,vl"),
+        ("switch vl bi", "plain,big"),
+        ("profiles show bi", "plain,big"),
+        ("exec --hosts spark-1,spark-2", "plain,spark-1,spark-2"),
+        ("unlock pai", "plain,pair"),
+        ("run verify-r", "plain,verify-rdma"),
+    ],
+)
+def test_a_shell_is_offered_names_of_the_files_that_are_here(
+    site: Site, typed: str, offered: str
+) -> None:
+    env = {"_ORCH_COMPLETE": "bash_complete", "COMP_WORDS": f"orch {typed}"}
+    env["COMP_CWORD"] = str(len(typed.split()))
+    assert CliRunner().invoke(root, [], env=env, prog_name="orch").output.split() == [offered]
+
+
+def test_a_shell_is_offered_nothing_where_files_are_wrong(site: Site) -> None:
+    site.edit("cluster.yaml", "hosts: pair", "hosts: pear")
+    env = {"_ORCH_COMPLETE": "bash_complete", "COMP_WORDS": "orch switch v", "COMP_CWORD": "2"}
+    assert CliRunner().invoke(root, [], env=env, prog_name="orch").output.split() == []

@@ -107,6 +107,51 @@ def test_what_had_nothing_to_do_shares_a_line_at_the_end() -> None:
     assert second.startswith("✔ image")
 
 
+def test_what_was_never_begun_shares_a_line_at_the_end() -> None:
+    """The failure shall not be the one line of thirty that is none."""
+    kept = Kept()
+    bus = Bus("r", [kept], clock=Clock())
+    plan = plan_of(1, ("reach", "stale", "image", "start"))
+    bus.planned(plan)
+    first, *rest = plan.steps.values()
+    bus.failed(first, Failed("no route"))
+    for one in rest:
+        bus.skipped(one, "reach failed", [first.id])
+    lines = [line.plain.rstrip() for line in Frame(fold(kept.events), 1.0, 80).final()]
+    assert lines[0].startswith("✘ reach")
+    assert lines[1:] == ["↷ 3 stages  stale, image, start"]
+
+
+def test_a_host_that_is_gone_is_one_failure_whatever_asked_it() -> None:
+    kept = Kept()
+    bus = Bus("r", [kept], clock=Clock())
+    plan = plan_of(2, ("down", "stop"))
+    bus.run_started("down", "duo")
+    bus.planned(plan)
+    for one in plan.steps.values():
+        bus.failed(one, Failed(f"no answer of {one.host}"))
+    bus.run_done(3)
+    said = [line.plain for line in summary(fold(kept.events))]
+    first, second = (line for line in said if line.startswith("✘ failed"))
+    assert first == "✘ failed  vl/down/spark-1, vl/stop/spark-1  on spark-1"
+    assert second.endswith("  on spark-2")
+
+
+def test_a_dry_run_leaves_the_terminal_to_the_plan() -> None:
+    """The plan is printed between the two: into a display that still moves it would be torn."""
+    out = io.StringIO()
+    terminal = Console(file=out, force_terminal=True, width=80, height=24, _environ={})
+    plan = plan_of(2, ("image", "start"))
+    with Bus("r", [LiveObserver(terminal, Clock())], clock=Clock()) as bus:
+        bus.run_started("up", "duo", dry_run=True)
+        bus.planned(plan)
+        assert out.getvalue().count("\x1b[?25h") == 1  # the cursor is back before the plan
+        seen = len(out.getvalue())
+        bus.run_done(0, text="nothing was changed")
+    said = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()[seen:]).strip()
+    assert said == "✔ up duo --dry-run  nothing was changed, 0.0s"
+
+
 def test_a_gate_before_a_change_is_no_news_and_a_wait_is_ready() -> None:
     kept = Kept()
     bus = Bus("r", [kept], clock=(clock := Clock()))

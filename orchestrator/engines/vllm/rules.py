@@ -71,10 +71,7 @@ def _memory(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
 
 
 def _executor(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
-    kind, several = executor(deployment), len(deployment.hosts) > 1
-    if kind == "mp" and several:
-        yield said(deployment, "profile", "executor mp is for one host", "executor: ray, or native")
-    if kind == "native":
+    if executor(deployment) == "native":
         yield from falls_whole(deployment, "a native gang over hosts")
 
 

@@ -209,6 +209,12 @@ def test_no_host_by_tcp_is_told_by_the_ping() -> None:
     ]
 
 
+def test_no_answer_to_a_ping_is_no_news_where_the_cable_is_out() -> None:
+    dark = with_condition(with_failure("no-host"), carrier=False, ping=False)
+    assert "no-link" in names(verdict(dark))
+    assert "no-ping" not in names(verdict(dark))
+
+
 def test_link_local_halves_share_a_subnet() -> None:
     """Recordings 62 and 63: they hang, and pings pass."""
     found = with_condition(with_failure("timed-out"), half=0, address="169.254.177.122")

@@ -168,3 +168,18 @@ def test_the_documented_table_and_matrix_are_the_real_ones() -> None:
     documented = (Path(__file__).parents[3] / "docs" / "verify-rdma.md").read_text()
     for line in [*plain(fabrics.ring())[:6], *grid_lines(fabrics.ring())[:-1]]:
         assert line in documented
+
+
+def test_causes_with_one_remedy_are_told_together() -> None:
+    """Seven numbers of one slow cable are one cause, not seven pages."""
+    slow = [
+        Reason("slow", f"0.{n} Gb/s where 0.9 are expected", "measure again", "") for n in range(5)
+    ]
+    link = replace(fabrics.link("a", "b"), state="degraded", gbps=0.05, reasons=tuple(slow))
+    assert plain(fabrics.fabric(link))[-5:] == [
+        "a.p1~b.p0  degraded, 0.05 of 185.0 Gb/s",
+        "  cause  0.0 Gb/s where 0.9 are expected",
+        "  cause  0.1 Gb/s where 0.9 are expected",
+        "         and 3 more like it",
+        "  do     measure again",
+    ]

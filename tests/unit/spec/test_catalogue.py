@@ -190,7 +190,7 @@ def test_the_list_with_hosts_and_without(site: Site) -> None:
 def test_show_and_compare(site: Site) -> None:
     shown = CliRunner().invoke(root, ["profiles", "show", "child"]).output
     assert "profiles/child.yaml → profiles/big.yaml" in shown
-    assert "profiles/big.yaml:5" in shown
+    assert "big.yaml:5" in shown.split()
     told_ = CliRunner().invoke(root, ["profiles", "compare", "big", "child"]).output
     assert "args.more" in told_
     assert "image" not in told_

@@ -68,7 +68,7 @@ def placed(site: Site) -> Site:
          "the model's 40 attention heads can't be divided by 3 (parallel: {pipeline: 3})"),
         (["a: {profile: heads40, hosts: rig, parallel: {tensor: 3}}"], "40 attention heads can't be divided by 3"),
         (["a: {profile: mp, hosts: pair, parallel: {tensor: 2}}"],
-         "executor: mp is for one host, a has 2 (executor: ray, or native)"),
+         "its executor mp is for one host, and these are 2 (a profile of yours: extends: mp, executor: ray or native)"),
         # order
         (["a: {profile: v, hosts: spark-1, after: [b]}", "b: {profile: v, hosts: spark-2, after: [a]}"],
          "each waits for the other: "),

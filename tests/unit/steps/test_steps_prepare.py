@@ -273,6 +273,12 @@ def test_clocks_of_a_gang_agree(
     assert caught.value.host == culprit and "timedatectl" in caught.value.hint
 
 
+def test_clocks_are_compared_once_the_hosts_have_answered(duo: Cluster) -> None:
+    """Else a host that is off fails twice."""
+    hosts = one(duo, "reachable", "vl/reachable/clocks").needs
+    assert hosts == {"spark-2/reachable", "spark-3/reachable"}
+
+
 def test_privilege(duo: Cluster) -> None:
     step = one(duo, "privilege", "spark-2/privilege")
     judged(step, SUDO, None)
