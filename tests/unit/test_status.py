@@ -175,7 +175,7 @@ def test_with_a_paused_rank_nobody_waits_for_an_answer(
         container(f"orch-duo-vl-{rank}", "paused"),
         listening=(ListeningPort(8000, "0.0.0.0", "vllm", 77),),
     )
-    found = status(cluster, **{where: paused})
+    found = status(cluster, ALL, None, **{where: paused})
     vl = found.deployments[0]
     assert (vl.state, vl.answers, vl.ranks[rank].state) == ("partly", None, "paused")
     assert found.strangers == ()

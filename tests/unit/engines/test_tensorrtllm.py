@@ -74,7 +74,7 @@ def test_its_container_is_the_playbooks(tmp_path: Path) -> None:
     for one in ranks(cluster_of(tmp_path, TWO, SPARKS)):
         said = runtime("docker").describe(one).replace(" \\\n ", "")
         for words in ("--gpus all", "--network host", "--ulimit memlock=-1", "--ulimit stack=67108864",
-                      "--device=/dev/infiniband", "/.ssh:/tmp/.ssh:ro", "UCX_NET_DEVICES=",
+                      "--device=/dev/infiniband", "/.ssh,target=/tmp/.ssh,readonly", "UCX_NET_DEVICES=",
                       "NCCL_SOCKET_IFNAME=", "OMPI_MCA_btl_tcp_if_include=", "--entrypoint sh"):  # fmt: skip
             assert words in said, said
 
