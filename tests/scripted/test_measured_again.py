@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -11,7 +12,7 @@ from click.testing import Result
 from orchestrator.run.events import Kind
 from tests.captured import rdma
 from tests.scripted.hosts import ScriptedHosts
-from tests.scripted.test_verify import Fabric, files, run, verdict
+from tests.scripted.test_verify import IP, SS, Fabric, files, run, verdict
 from tests.scripted.test_verify_live import TreeHost
 from tests.unit.facts.trees import write
 
@@ -50,13 +51,12 @@ class Early(Fabric):
         rejected, _ = rdma("17_read_lat_R.txt")
         said = {"client.txt": client.out, "server.txt": server.out, "rejected.txt": rejected.out}
         write(self.shared, said)
-        fakes = {"ib_write_bw": PERFTEST, "rdma": RDMA}
+        fakes = {"ip": IP, "ss": SS, "ib_write_bw": PERFTEST, "rdma": RDMA}
         env = {"SHARED": str(self.shared), "EARLY": str(early)}
         hosts = {}
         for name in ("a", "b"):
             write(folder / "trees" / name / "rxe0" / "ports" / "1", PORT)
-            old = self.hosts.hosts[name]
-            hosts[name] = TreeHost(folder / name, {**old.fakes, **fakes}, env=env)
+            hosts[name] = TreeHost(folder / name, fakes, env=env)
         self.hosts = ScriptedHosts(hosts)
 
 
@@ -65,7 +65,7 @@ def measured(folder: Path, patch: pytest.MonkeyPatch, early: int) -> tuple[Early
     return fabric, run(patch, fabric.hosts, "--quick", "--json")
 
 
-def retries(folder: Path) -> list[dict[str, object]]:
+def retries(folder: Path) -> list[dict[str, Any]]:
     (journal,) = (folder / "state-home" / "orch" / "runs").glob("*.jsonl")
     events = map(json.loads, journal.read_text().splitlines())
     return [one for one in events if one["kind"] == Kind.STEP_RETRY]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import Refused
+from orchestrator.errors import FilesWrong
 from orchestrator.lab import records
 from orchestrator.lab.down import take_down
 from orchestrator.lab.progress import Progress
@@ -42,7 +42,7 @@ def test_three_in_a_ring_are_measured_and_down_leaves_nothing(tmp_path: Path) ->
         assert not processes.of_folder(own)
         assert not own.exists()
         assert name not in records.names(ring.home)
-        with pytest.raises(Refused, match="no lab"):
+        with pytest.raises(FilesWrong, match="no lab"):
             take_down(ring.home, name, Progress(print))
 
 
