@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.paths import GivenPath
 from orchestrator.errors import FilesWrong
 from orchestrator.facts.engine_words import program
 from orchestrator.table import Cell, table
@@ -21,7 +22,7 @@ COLOURS = {"error": "red", "warning": "yellow"}
 
 
 @click.command()
-@click.argument("cluster", type=click.Path(path_type=Path), default="cluster.yaml")
+@click.argument("cluster", type=GivenPath(), default="cluster.yaml")
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE",
               help="Override a value of the files for this run.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
@@ -37,7 +38,7 @@ def check(cluster: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 @click.command()
 @click.argument("name", metavar="FILE", required=False)
-@click.option("--write", "folder", type=click.Path(path_type=Path, file_okay=False),
+@click.option("--write", "folder", type=GivenPath(file_okay=False),
               help="Write the schemas as files into this folder.")  # fmt: skip
 def schema(name: str | None, folder: Path | None) -> None:
     """Print the JSON Schema of FILE: cluster, inventory, kind, playbook or profile."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.paths import GivenPath
 from orchestrator.errors import FilesWrong
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Asked:
     "-o",
     "--output",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=GivenPath(file_okay=False),
     default=Path(),
     show_default="here",
     help="The folder to write to.",
@@ -66,7 +67,7 @@ class Asked:
 @click.option(
     "-i",
     "--inventory",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=GivenPath(dir_okay=False),
     help="The inventory whose hosts are used; inventory.yaml of that folder if not said.",
 )
 @click.option("--format", "form", metavar="NAME", help="What FILE is, where that is not clear.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.errors import show_error
+from orchestrator.cli.paths import GivenPath
 from orchestrator.errors import FilesWrong, OrchError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Asked:
     "-i",
     "--inventory",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=GivenPath(dir_okay=False),
     default=Path("inventory.yaml"),
     show_default=True,
     help="The file to write, or to compare.",

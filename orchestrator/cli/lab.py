@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.paths import GivenPath
 from orchestrator.errors import FilesWrong
 
 if TYPE_CHECKING:
@@ -112,9 +113,9 @@ def setup(vm: bool, engines: tuple[str, ...], release: str) -> None:
 @click.option("--vm", is_flag=True,
               help="Virtual machines instead of containers: kernels of their own, and Soft-RoCE.")  # fmt: skip
 @named
-@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False),
+@click.option("--dir", "folder", type=GivenPath(file_okay=False),
               help="Where inventory.yaml and the key go.  [default: ./.orch/lab/NAME]")  # fmt: skip
-@click.option("--like", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+@click.option("--like", type=GivenPath(exists=True, dir_okay=False),
               help="Build the hosts, ports and links of this inventory.")  # fmt: skip
 @engines_option
 @release_option

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.paths import GivenPath
+
 if TYPE_CHECKING:
     from orchestrator.framing import Held
     from orchestrator.hosts.pool import Pool
@@ -121,7 +123,7 @@ def cluster_options(
     """Adds the shared options to a click command and hands it a `Site` as its first argument."""
     if command is None:
         return functools.partial(cluster_options, purpose=purpose)
-    files = click.argument("cluster_file", default="cluster.yaml", type=click.Path(path_type=Path))
+    files = click.argument("cluster_file", default="cluster.yaml", type=GivenPath())
     return files(_shared(_with_site(command, purpose)))
 
 
@@ -131,11 +133,11 @@ def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "-f",
         "--file",
         "cluster_file",
-        type=click.Path(path_type=Path),
+        type=GivenPath(),
         help="Another cluster.yaml.",
     )
     inventory = click.option(
-        "-i", "--inventory", type=click.Path(path_type=Path), help="An inventory without a cluster."
+        "-i", "--inventory", type=GivenPath(), help="An inventory without a cluster."
     )
     return cluster(inventory(_shared(_with_site(command, "look"))))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.paths import GivenPath
 from orchestrator.table import Cell, table
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         "-f",
         "--file",
         "cluster_file",
-        type=click.Path(path_type=Path),
+        type=GivenPath(),
         help="Another cluster.yaml: its folder's profiles, its inventory's hosts.",
     )
     as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout (docs/json.md).")

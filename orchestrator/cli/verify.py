@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.options import Site, host_options
+from orchestrator.cli.paths import GivenPath
 from orchestrator.errors import FilesWrong, OrchError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ MOST_BYTES = 2**30  # of one message: perftest registers two buffers of it for e
 )
 @click.option(
     "--html",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=GivenPath(dir_okay=False),
     help="Write a page with heat map and history.",
 )
 @click.option(
