@@ -105,9 +105,9 @@ class Executor:
                     waiting.update(again)
                     ready += [first for first, before in again.items() if not before]
                     for below in () if again else followers[one]:
-                        if one in waiting[below]:
-                            waiting[below].discard(one)
-                            ready += [] if waiting[below] else [below]
+                        if waiting[below] == {one}:
+                            ready.append(below)
+                        waiting[below].discard(one)
         self._outcome.interrupted = self._cancel.is_set()
         return self._outcome
 
