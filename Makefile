@@ -33,7 +33,7 @@ bench: setup ## measure against other tools in one run, and print ratios
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove what the other targets made here; rehearsal hosts too
-	@if [[ -x $(BIN)/orch ]]; then $(BIN)/orch lab down; fi
+	@if [[ -x $(BIN)/orch ]] && $(BIN)/orch lab ls | grep -q '^lab '; then $(BIN)/orch lab down; fi
 	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

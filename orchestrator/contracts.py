@@ -82,6 +82,8 @@ class Step(ABC):
     needs: frozenset[str] = frozenset()
     order: frozenset[str] = frozenset()  # also waits for these to end, however; see run/executor.py
     turns: frozenset[str] = frozenset()  # waits for these to end, and goes on whatever came of them
+    redo: frozenset[str] = frozenset()  # done over, itself too, while `missed` says why
+    attempt: int = 1  # which time this is; how often at most, `patience.retry` says
     serves: frozenset[str] | None = None  # deployments that wait for it; None: all of its hosts
     reads: frozenset[tuple[str, Query[Any]]] = frozenset()  # (host, query)
     patience: Patience = Patience()
@@ -110,6 +112,10 @@ class Step(ABC):
     def remarks(self, world: World) -> Sequence[str]:
         """What is worth a warning although the step has passed; it ends up in plan and journal. Pure."""
         return ()
+
+    def missed(self, world: World) -> str:
+        """Why what `redo` names is worth another try, now that all of it is done; "" if it is not. Pure."""
+        return ""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ OrchError                     exit 1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -152,3 +152,9 @@ class Interrupted(OrchError):
     """Ctrl-C or SIGTERM."""
 
     exit_code = 130
+
+
+def unasked(errors: Iterable[OrchError]) -> int:
+    """The exit code where hosts could not be asked: what the files do wrong is no host's silence."""
+    wrong = all(isinstance(error, FilesWrong) for error in errors)
+    return FilesWrong.exit_code if wrong else Unreachable.exit_code

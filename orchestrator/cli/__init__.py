@@ -109,8 +109,16 @@ def collect_rarely() -> None:
     gc.set_threshold(1_000_000, 50, 50)
 
 
+def open_streams() -> None:
+    """Closed ones (`>&-`, some service managers) are nowhere to write to, and no reason to do nothing."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
 def main() -> None:
     """Console entry point; an OrchError becomes one line, a hint and its exit code."""
+    open_streams()
     collect_rarely()
     from orchestrator.cli.errors import run_guarded
     from orchestrator.errors import Interrupted

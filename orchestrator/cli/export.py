@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.options import Site, cluster_options
+from orchestrator.cli.paths import GivenPath
 from orchestrator.cli.terminal import columns, wrapped
 from orchestrator.errors import FilesWrong
 
@@ -20,7 +21,7 @@ from orchestrator.errors import FilesWrong
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=GivenPath(file_okay=False),
     help="Write the files below this folder; printed if not said.",
 )
 @click.option("--force", is_flag=True, help="Write over files that are there; a copy is kept.")  # fmt: skip

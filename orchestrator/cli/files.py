@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.options import json_option, set_option, traceback_option
+from orchestrator.cli.paths import GivenPath
 from orchestrator.cli.terminal import columns, wrapped
 from orchestrator.errors import FilesWrong
 from orchestrator.facts.engine_words import program
@@ -23,7 +24,7 @@ COLOURS = {"error": "red", "warning": "yellow"}
 
 
 @click.command()
-@click.argument("cluster_file", type=click.Path(path_type=Path), default="cluster.yaml")
+@click.argument("cluster_file", type=GivenPath(), default="cluster.yaml")
 @set_option
 @json_option
 @traceback_option
@@ -39,7 +40,7 @@ def check(cluster_file: Path, overrides: tuple[str, ...], as_json: bool, verbose
 
 @click.command()
 @click.argument("name", metavar="FILE", required=False)
-@click.option("--write", "folder", type=click.Path(path_type=Path, file_okay=False),
+@click.option("--write", "folder", type=GivenPath(file_okay=False),
               help="Write the schemas as files into this folder.")  # fmt: skip
 def schema(name: str | None, folder: Path | None) -> None:
     """Print the JSON Schema of FILE: cluster, inventory, kind, playbook or profile."""

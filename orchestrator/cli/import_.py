@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.options import accept_option, json_option, traceback_option
+from orchestrator.cli.paths import GivenPath
 from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong
 
@@ -61,7 +62,7 @@ class Asked:
     "-o",
     "--output",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=GivenPath(file_okay=False),
     default=Path(),
     show_default="here",
     help="The folder to write to.",
@@ -69,7 +70,7 @@ class Asked:
 @click.option(
     "-i",
     "--inventory",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=GivenPath(dir_okay=False),
     help="The inventory whose hosts are used; inventory.yaml of that folder if not said.",
 )
 @click.option("--format", "form", metavar="NAME", help="What FILE is, where that is not clear.")

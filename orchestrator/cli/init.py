@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli.errors import show_error
 from orchestrator.cli.options import accept_option, json_option, traceback_option
+from orchestrator.cli.paths import GivenPath
 from orchestrator.cli.terminal import waiting
 from orchestrator.errors import FilesWrong, OrchError
 
@@ -41,7 +42,7 @@ class Asked:
     "-i",
     "--inventory",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=GivenPath(dir_okay=False),
     default=Path("inventory.yaml"),
     show_default=True,
     help="The file to write, or to compare.",

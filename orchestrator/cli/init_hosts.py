@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
+PLACE = re.compile(r"[^\s/\\*?,;:@\[\]]{1,253}(?::(?P<port>[0-9]{1,5}))?")
 QUERIES: tuple[Query[Any], ...] = (Identify(), ReadNetwork(), ReadRdma(), ReadGpus())
 FILES = ("key", "known_hosts")  # their paths start here, not where the file lies that we load
 
@@ -36,7 +37,7 @@ def provisional(words: Sequence[str], ssh: Mapping[str, str]) -> Cluster:
     hosts: dict[str, dict[str, Any]] = {}
     for word in words:
         user, at, address = word.rpartition("@")
-        if not address or (at and not user):
+        if not _is_place(address) or (at and not user):
             raise FilesWrong(f"{word!r} is no host", hint="like spark-1, 192.168.1.101, me@spark-1")
         name = _name(address, hosts)
         hosts[name] = {"kind": "gpu-host", "address": address}
@@ -61,6 +62,13 @@ def _name(address: str, taken: Mapping[str, object]) -> str:
         return f"host-{len(taken) + 1}"
     first = address.split(".")[0]
     return first if first not in taken else address
+
+
+def _is_place(text: str) -> bool:
+    """Whether a host can be called so: a name or an IPv4 address, also with a port; an IPv6 address."""
+    named = PLACE.fullmatch(text)
+    port = named["port"] if named is not None else None
+    return (named is not None and (port is None or 0 < int(port) < 65_536)) or _is_address(text)
 
 
 def _is_address(text: str) -> bool:

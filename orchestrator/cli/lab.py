@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.options import json_option
+from orchestrator.cli.paths import GivenPath
 from orchestrator.cli.terminal import columns, waiting, wrapped
 from orchestrator.errors import FilesWrong
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from orchestrator.lab.records import Record
     from orchestrator.lab.up import Making, Wish
 
-name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
+name_option = click.option("--name", default="lab", show_default=True, help="Which lab.",
+                           callback=lambda *given: _checked(given[2]))  # fmt: skip
 engines_option = click.option(
     "--engines", default="vllm,llamacpp", show_default=True, callback=lambda *given: _engines(given[2]),
     help="What the hosts shall serve with; llamacpp alone is ready in a minute.",
@@ -30,6 +33,21 @@ release_option = click.option(
     "--release", default="", metavar="CODENAME",
     help="Debian or Ubuntu release of the hosts, as trixie.  [default: this machine's own]",
 )  # fmt: skip
+
+
+def named(command: Callable[..., None]) -> Callable[..., None]:
+    """Which lab, as an argument too: for verbs that have no other."""
+
+    @click.argument("lab", metavar="[NAME]", required=False)
+    @click.option("--name", help="Which lab.  [default: lab]")
+    @functools.wraps(command)
+    def with_name(lab: str | None, name: str | None, **more: Any) -> None:
+        said = {one for one in (lab, name) if one is not None} or {"lab"}
+        if len(said) > 1:
+            raise FilesWrong(f"which lab: {lab} or {name}?", hint="say it once")
+        command(name=_checked(said.pop()), **more)
+
+    return with_name
 
 
 @click.group()
@@ -47,6 +65,12 @@ def _engines(text: str) -> tuple[str, ...]:
             f"--engines: a lab has no {', '.join(unknown)}", hint=f"it has {', '.join(ENGINES)}"
         )
     return tuple(name for name in ENGINES if name in asked)
+
+
+def _checked(name: str) -> str:
+    from orchestrator.lab.layout import check_name
+
+    return check_name(name)
 
 
 def _home() -> Home:
@@ -94,10 +118,10 @@ def setup(vm: bool, engines: tuple[str, ...], release: str) -> None:
 )
 @click.option("--vm", is_flag=True,
               help="Virtual machines instead of containers: kernels of their own, and Soft-RoCE.")  # fmt: skip
-@name_option
-@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False),
+@named
+@click.option("--dir", "folder", type=GivenPath(file_okay=False),
               help="Where inventory.yaml and the key go.  [default: ./.orch/lab/NAME]")  # fmt: skip
-@click.option("--like", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+@click.option("--like", type=GivenPath(exists=True, dir_okay=False),
               help="Build the hosts, ports and links of this inventory.")  # fmt: skip
 @engines_option
 @release_option
@@ -195,7 +219,7 @@ def tell_not_rehearsed(lacks: Iterable[str]) -> None:
 
 
 @lab.command()
-@name_option
+@named
 def down(name: str) -> None:
     """Remove a lab; what was made once stays for the next."""
     from orchestrator.lab.down import take_down

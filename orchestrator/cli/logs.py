@@ -16,7 +16,7 @@ import click
 from orchestrator.cli import complete
 from orchestrator.cli.options import Site, cluster_options
 from orchestrator.cli.terminal import waiting
-from orchestrator.errors import FilesWrong, OrchError
+from orchestrator.errors import FilesWrong, OrchError, unasked
 from orchestrator.hosts.reader import read
 from orchestrator.meant import did_you_mean
 from orchestrator.observe.logs import Follower, Line, Source
@@ -64,13 +64,13 @@ def logs(
 ) -> None:
     """Print the logs of all ranks, or of some deployments, merged by time.
 
-    The first word may be a cluster file. Exits 3 if a host could not be asked.
+    The first word may be a cluster file. Exits 3 if a host could not be asked, 2 where the files are why.
     """
     names = _deployments(site, names)
     with waiting("looking for ranks"):
         sources, missed = find(site, names)
     for host, why in missed.items():
-        click.echo(f"{host}: {why}", err=True)
+        click.echo(f"{host}: {str(why).removeprefix(f'{host}: ')}", err=True)
     if follow and not sources:
         click.echo("no rank yet: what comes is shown, Ctrl-C ends this", err=True)
     show = Printer(sources, site.json, timestamps, since)
@@ -82,7 +82,7 @@ def logs(
         _show_kept(site, names, {one.deployment for one in sources}, show, first)
     if follow:
         _follow(site, names, follower, show)
-    sys.exit(3 if missed else 1 if failed else 0)
+    sys.exit(unasked(missed.values()) if missed else int(failed))
 
 
 def _show_kept(site: Site, names: Sequence[str], there: set[str], show: Printer, most: int) -> None:
@@ -120,19 +120,19 @@ def _deployments(site: Site, names: tuple[str, ...]) -> tuple[str, ...]:
     return (first, *names)
 
 
-def find(site: Site, names: Sequence[str]) -> tuple[list[Source], dict[str, str]]:
+def find(site: Site, names: Sequence[str]) -> tuple[list[Source], dict[str, OrchError]]:
     """Ranks of the cluster that exist on its hosts, running or not; and hosts that did not tell."""
     cluster = site.cluster
     hosts = [one for one in cluster.hosts.values() if site.only is None or one.name in site.only]
     reads = frozenset((one.name, runtime(one.runtime).ours(cluster.name)) for one in hosts)
     world = read(site.hosts, reads)
     sources: list[Source] = []
-    missed: dict[str, str] = {}
+    missed: dict[str, OrchError] = {}
     for host in hosts:
         try:
             containers = world[host.name].get(runtime(host.runtime).ours(cluster.name))
         except OrchError as why:
-            missed[host.name] = str(world.errors.get(host.name, why)).removeprefix(f"{host.name}: ")
+            missed[host.name] = world.errors.get(host.name, why)
             continue
         for one in containers:
             labels = one.labels

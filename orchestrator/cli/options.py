@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import complete
+from orchestrator.cli.paths import GivenPath
 
 if TYPE_CHECKING:
     from orchestrator.framing import Held
@@ -146,8 +147,9 @@ def cluster_options(
     """
     if command is None:
         return functools.partial(cluster_options, purpose=purpose, first=first)
-    kind = click.Path(path_type=Path)
-    files = click.argument("cluster_file", default="cluster.yaml", type=kind, shell_complete=first)
+    files = click.argument(
+        "cluster_file", default="cluster.yaml", type=GivenPath(), shell_complete=first
+    )
     return files(_shared(_with_site(command, purpose)))
 
 
@@ -157,11 +159,11 @@ def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "-f",
         "--file",
         "cluster_file",
-        type=click.Path(path_type=Path),
+        type=GivenPath(),
         help="Another cluster.yaml.",
     )
     inventory = click.option(
-        "-i", "--inventory", type=click.Path(path_type=Path), help="An inventory without a cluster."
+        "-i", "--inventory", type=GivenPath(), help="An inventory without a cluster."
     )
     return cluster(inventory(_shared(_with_site(command, "look"))))
 

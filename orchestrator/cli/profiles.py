@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli import complete
 from orchestrator.cli.options import json_option
+from orchestrator.cli.paths import GivenPath
 from orchestrator.cli.terminal import columns, wrapped
 from orchestrator.table import Cell, table
 
@@ -32,7 +33,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         "-f",
         "--file",
         "cluster_file",
-        type=click.Path(path_type=Path),
+        type=GivenPath(),
         help="Another cluster.yaml: its folder's profiles, its inventory's hosts.",
     )
     return file(json_option(command))

@@ -11,6 +11,7 @@ import click
 import yaml
 
 from orchestrator.cli.options import Site, cluster_options
+from orchestrator.cli.paths import GivenPath
 
 if TYPE_CHECKING:
     from orchestrator.lab.like import Model
@@ -27,7 +28,7 @@ NAME = "rehearsal"
 @click.option("--light", is_flag=True, help="llama.cpp in place of vLLM too: ready in a minute.")
 @click.option("--keep", is_flag=True, help="Leave the lab and what it serves up.")
 @click.option("--name", default=NAME, show_default=True, help="Which lab.")
-@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False),
+@click.option("--dir", "folder", type=GivenPath(file_okay=False),
               help="Where the rehearsal's files go.  [default: ./.orch/rehearse/NAME]")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the files and what would not be rehearsed.")
 def rehearse(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from orchestrator.cli.options import Site, cluster_options
+from orchestrator.cli.paths import GivenPath
 
 
 @click.command()
 @cluster_options
 @click.option(
-    "--output", type=click.Path(file_okay=False), help="Write the files below this folder."
+    "--output", type=GivenPath(file_okay=False), help="Write the files below this folder."
 )
-def render(site: Site, output: str | None) -> None:
+def render(site: Site, output: Path | None) -> None:
     """Print what would be written and run, from the files alone."""
     from orchestrator.cli.rendered import rendered, write
 

@@ -62,14 +62,14 @@ def _builds(cluster: Cluster, host: Host) -> Iterator[dict[str, str]]:
         yield {"deployment": deployment.name, "image": image, "run": str(words)}
 
 
-def write(found: dict[str, dict[str, Any]], folder: str) -> Iterator[str]:
+def write(found: dict[str, dict[str, Any]], folder: Path) -> Iterator[str]:
     """The same as files; gives their paths.
 
     HOST/40-orch.yaml, HOST/builds/DEPLOYMENT.sh, and for each rank HOST/RANK/: run.sh, env, and the files
     that are mounted into it.
     """
     for host, parts in found.items():
-        base = Path(folder) / host
+        base = folder / host
         if parts["netplan"]:
             yield _put(base / "40-orch.yaml", parts["netplan"])
         for build in parts["builds"]:

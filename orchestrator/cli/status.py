@@ -95,6 +95,7 @@ def _replies(site: Site, asked: list[Deployment]) -> dict[str, Reply]:
 
 def _document(found: Status) -> dict[str, object]:
     form = asdict(found)
+    form["unreachable"] = {host: str(error) for host, error in found.unreachable.items()}
     form["leases"] = {host: _lease(one) for host, one in found.leases.items()}
     for deployment in form["deployments"]:
         deployment["ranks"] = [rank.pop("rank") | rank for rank in deployment["ranks"]]
@@ -122,7 +123,7 @@ def _lines(found: Status) -> Iterator[str]:
         yield from (f"  {text}" for text in _under_way(found))
     if found.unreachable:
         yield "\n" + click.style("could not be asked", bold=True, fg="red")
-        yield from (f"  {host}: {_without(host, why)}" for host, why in found.unreachable.items())
+        yield from (f"  {host}: {_without(host, e)}" for host, e in found.unreachable.items())
     if found.unread:
         yield "\n" + click.style("not known", bold=True)
         yield from (f"  {text}" for text in found.unread)
@@ -142,8 +143,8 @@ def _under_way(found: Status) -> Iterator[str]:
             yield f"{host}: job {job.name} for {span(job.seconds)}{said} ({end})"
 
 
-def _without(host: str, why: str) -> str:
-    return why.removeprefix(f"{host}: ")
+def _without(host: str, why: OrchError) -> str:
+    return str(why).removeprefix(f"{host}: ")
 
 
 def _deployments(deployments: tuple[DeploymentStatus, ...]) -> Iterator[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.options import Site, host_options
+from orchestrator.cli.paths import GivenPath
 from orchestrator.errors import FilesWrong, OrchError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.rdma.answers import Effort, FabricVerdict
     from orchestrator.rdma.past import Past
 
+WAYS = ("history", "live", "nccl")
 INTERRUPTED = 130  # half a run is no history
 MOST_BYTES = 2**30  # of one message: perftest registers two buffers of it for each queue pair
 
@@ -49,7 +50,7 @@ MOST_BYTES = 2**30  # of one message: perftest registers two buffers of it for e
 )
 @click.option(
     "--html",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=GivenPath(dir_okay=False),
     help="Write a page with heat map and history.",
 )
 @click.option(
@@ -71,6 +72,7 @@ def verify(site: Site, **said: Any) -> None:  # fmt: skip
     Exit 0: every link is healthy, or degraded and said so; 1: one failed, or can't be judged; 3: a host
     could not be reached; 4: a host lacks the tool.
     """
+    _one_way(said)
     if said["history"]:
         _history(site)
         return
@@ -85,10 +87,24 @@ def verify(site: Site, **said: Any) -> None:  # fmt: skip
     sys.exit(measure(site, said))
 
 
+def _one_way(said: Mapping[str, Any]) -> None:
+    """What is looked at otherwise than by measuring takes none of measuring's words."""
+    ways = [name for name in WAYS if said[name]]
+    also = [
+        name for name, value in said.items() if name not in WAYS and value not in (None, False, ())
+    ]
+    if len(ways) > 1 or (ways and also):
+        other = {"links": "link"}.get(one := (ways[1:] + also)[0], one).replace("_", "-")
+        raise FilesWrong(f"--{ways[0]} and --{other} exclude each other")
+
+
 def measure(site: Site, said: Mapping[str, Any]) -> int:
     """Measure, judge, remember, show."""
     from orchestrator.cli.measured import measured
 
+    page_file = said["html"]
+    if page_file is not None and not page_file.parent.is_dir():
+        raise FilesWrong(f"--html: there is no folder {page_file.parent}")
     options = wanted_of(site, said)
     verdict, code = measured(site, options)
     if verdict is None:
@@ -97,34 +113,42 @@ def measure(site: Site, said: Mapping[str, Any]) -> int:
     _show(site, verdict, pasts, code)
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    if said["html"] is not None:
+    if page_file is not None:
         from orchestrator.rdma.page import page
 
-        said["html"].write_text(page(verdict, pasts, site.cluster.root), encoding="utf-8")
-        click.echo(f"the page is {said['html']}", err=True)
+        page_file.write_text(page(verdict, pasts, site.cluster.root), encoding="utf-8")
+        click.echo(f"the page is {page_file}", err=True)
     return code
 
 
 def wanted_of(site: Site, said: Mapping[str, Any]) -> dict[str, Any]:
     """What of the fabric is to be measured, and how hard."""
     from orchestrator.network.topology import plan_fabric
+    from orchestrator.steps.measure import Wanted
 
     links = frozenset(named_link(site, one) for one in said["links"])
-    segments = plan_fabric(site.cluster).segments
-    if not segments:
+    fabric = plan_fabric(site.cluster)
+    if not fabric.segments:
         raise FilesWrong(
             "there are no links to measure",
             hint="write `links:` into the inventory: - [spark-1.p1, spark-2.p1]",
         )
     if said["quick"] and said["soak"]:
         raise FilesWrong("--quick and --soak exclude each other")
-    return {
+    wanted = {
         "hosts": site.only,
         "links": links or None,
         "all_pairs": said["all_pairs"],
         "effort": effort_of(said),
         "soak": said["soak"] is not None,
     }
+    if not Wanted.of(wanted).pairs(fabric):
+        between = ", ".join(sorted(site.only or ()))
+        raise FilesWrong(
+            f"no link to measure lies between the hosts of --hosts ({between})",
+            hint="name both ends: `--hosts spark-1,spark-2`",
+        )
+    return wanted
 
 
 def named_link(site: Site, name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from orchestrator.cli.options import Site
-from orchestrator.errors import Failed, FilesWrong, OrchError, Unreachable
+from orchestrator.errors import Failed, FilesWrong, OrchError, Unreachable, unasked
 from orchestrator.facts.answers import Container
 from orchestrator.facts.probe import said
 from orchestrator.facts.rdma_counters import Counters, Port, ReadRdmaCounters
@@ -34,16 +34,16 @@ def live(site: Site) -> int:
             hint="--live looks at what cluster.yaml says that runs; without it the links are measured",
         )
     found: list[Live] = []
-    lost = False
+    lost: list[OrchError] = []
     for one in spread:
         try:
             found.append(looked(site, one))
         except OrchError as error:
-            lost = lost or isinstance(error, Unreachable)
+            lost += [error] if isinstance(error, Unreachable | FilesWrong) else []
             found.append(Live(one.name, "unknown", f"not known: {error}"))
     _show(site, found)
     if lost:
-        return Unreachable.exit_code
+        return unasked(lost)
     return int(any(one.use != "rdma" for one in found))
 
 

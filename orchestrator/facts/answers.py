@@ -200,7 +200,7 @@ class PathInfo:
     path: str
     exists: bool
     is_dir: bool
-    size_bytes: int  # of all below
+    size_bytes: int  # of all below; of a split GGUF's file that of all parts
     files: int
     fingerprint: str  # names and sizes of what is below, hashed; "" where absent
     broken: int = 0  # links whose target is missing (a hub snapshot without its blobs)

@@ -37,6 +37,7 @@ class Left:
     said: Said
     counters: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     fingerprint: Mapping[str, str] = field(default_factory=dict)
+    attempt: int = 1  # of its run
 
     def moved(self, name: str) -> int | None:
         """By how much a counter went up; None where there is none, or it ran backwards (a reset)."""
@@ -101,6 +102,7 @@ def left_of(lines: Iterable[str]) -> Left:
         ),
         counters={name: (before[name], after[name]) for name in before if name in after},
         fingerprint=dict(map(_part, many["stands"])),
+        attempt=count(words.get("attempt", "1")),
     )
 
 

@@ -63,6 +63,23 @@ printf 'unfinished %d\\n' "$(find "$p/" -type f -name '*.incomplete' | grep -c .
 )
 
 
+# A file's size; of one part of a split GGUF that of all parts, which an engine that is given one looks for beside it.
+FILE = sh(
+    """case ${p##*/} in
+*-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9].gguf)
+printf '%s\\n' "$p" | awk '{ stem = substr($0, 1, length($0) - 20); of = substr($0, length($0) - 9, 5)
+for (n = 1; n <= of + 0; n++) printf "%s-%05d-of-%s.gguf\\n", stem, n, of }' ;;
+*) printf '%s\\n' "$p" ;;
+esac | {
+sizes= lacks=0 first=
+while IFS= read -r part; do
+if [ -f "$part" ]; then sizes="$sizes $(stat -L -c %s -- "$part")"
+else lacks=$((lacks + 1)) first=${first:-${part##*/}}; fi; done
+printf '%s\\n' "sizes$sizes" "lacks $lacks" "first $first"
+}"""
+)
+
+
 @question
 class ReadPath:
     """A file or a folder. `ignore`: names (patterns of `find`) that are left out with all below them."""
@@ -77,7 +94,7 @@ class ReadPath:
 printf 'path %s\\n' "$p"
 if [ -d "$p" ]; then echo is folder && {} && { {}
 } && echo end
-elif [ -f "$p" ]; then printf 'is file\\nsize %s\\n' "$(stat -L -c %s -- "$p")" && echo end
+elif [ -f "$p" ]; then echo is file && {} && echo end
 elif [ -e "$p" ] || [ -h "$p" ]; then echo is other; echo end
 elif [ -d "$near" ] && [ ! -x "$near" ]; then echo is hidden; echo end
 else echo is absent; echo end; fi""",
@@ -85,6 +102,7 @@ else echo is absent; echo end; fi""",
             Raw(NEAREST),
             Raw(tree(self.ignore)),
             Raw(PARTS),
+            Raw(FILE),
         )
         return script(path=probe(body, timeout=60))
 
@@ -96,9 +114,10 @@ else echo is absent; echo end; fi""",
             if kind == "absent":
                 return PathInfo(path, False, False, 0, 0, "")
             if kind == "file":
-                size = count(found["size"])
-                digest = hashlib.sha256(b"%d" % size).hexdigest()
-                return PathInfo(path, True, False, size, 1, digest)
+                sizes = [count(one) for one in found["sizes"].split()]
+                digest = hashlib.sha256(found["sizes"].encode()).hexdigest()
+                missing = (count(found["lacks"]), found["first"])
+                return PathInfo(path, True, False, sum(sizes), len(sizes), digest, 0, *missing)
             if kind != "folder":
                 raise Unknown(f"{what}: it is {kind}: neither a file nor a folder that can be read")
             fingerprint = found["tree"].split()[0]

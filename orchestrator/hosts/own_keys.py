@@ -28,6 +28,10 @@ class OwnKeys:
             raise Unreachable(
                 f"the key file {path} does not exist", hint="set ssh.key in the inventory"
             ) from None
+        if path.is_dir():
+            raise Unreachable(
+                f"the key file {path} is a folder", hint="set ssh.key in the inventory"
+            )
         with self._lock:
             if (path, written) not in self._read:
                 self._read[path, written] = _load(path)

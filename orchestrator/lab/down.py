@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.errors import Failed, FilesWrong
+from orchestrator.errors import Failed
 from orchestrator.lab import inventory, records
 from orchestrator.lab.docker import (
     Docker,
@@ -14,7 +14,7 @@ from orchestrator.lab.docker import (
     stop_own_engine,
 )
 from orchestrator.lab.home import SETUP, Home
-from orchestrator.lab.labs import labelled, things
+from orchestrator.lab.labs import labelled, no_lab, things
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.vm import processes
 
@@ -25,7 +25,7 @@ def take_down(home: Home, name: str, progress: Progress) -> None:
     """Remove a lab and everything it put on this machine, then look; Failed names what is left."""
     with home.lock(f"lab-{name}", progress):
         if name not in records.names(home) and not labelled(home, name):
-            raise FilesWrong(f"there is no lab {name} on this machine", hint="orch lab ls")
+            raise no_lab(home, name)
         with progress.timed(f"removing lab {name}"):
             remove(home, name, progress)
 

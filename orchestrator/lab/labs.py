@@ -29,7 +29,16 @@ def engine_of(home: Home, name: str) -> Docker:
         docker = start_own_engine(home)
         if docker.lines("ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}"):
             return docker
-    raise FilesWrong(f"there is no lab {name} on this machine", hint="orch lab ls; orch lab up")
+    raise no_lab(home, name)
+
+
+def no_lab(home: Home, name: str) -> FilesWrong:
+    """What was typed names none: with those that there are."""
+    there = ", ".join(records.names(home))
+    return FilesWrong(
+        f"there is no lab {name} on this machine",
+        hint=f"there are: {there}" if there else "orch lab up starts one",
+    )
 
 
 def labelled(home: Home, name: str) -> bool:

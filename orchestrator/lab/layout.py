@@ -150,12 +150,18 @@ def _next_subnet(octets: Iterator[ipaddress.IPv4Network]) -> ipaddress.IPv4Netwo
         raise FilesWrong(f"a lab has at most {MOST_NETWORKS} cable halves") from None
 
 
-def check_shape(name: str, hosts: Sequence[str], segments: Sequence[Segment], ports: Ports) -> None:
-    """Refuse names, numbers and cables that no lab can have."""
+def check_name(name: str) -> str:
+    """The name, which becomes folders and containers."""
     if not LAB_NAME.fullmatch(name):
         raise FilesWrong(
             f"{name!r} can't name a lab", hint="lower-case letters, digits and dashes; 30 at most"
         )
+    return name
+
+
+def check_shape(name: str, hosts: Sequence[str], segments: Sequence[Segment], ports: Ports) -> None:
+    """Refuse names, numbers and cables that no lab can have."""
+    check_name(name)
     for host in hosts:
         if not HOST_NAME.fullmatch(host):
             raise FilesWrong(f"{host!r} can't name a lab host")

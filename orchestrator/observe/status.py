@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from orchestrator.contracts import Query, World
-from orchestrator.errors import OrchError
+from orchestrator.errors import OrchError, unasked
 from orchestrator.facts import Identify, ReadGpus, ReadListening
 from orchestrator.facts.answers import Container, Gpus, Identity, ListeningPort
 from orchestrator.facts.jobs import ReadJobs, RunningJob
@@ -97,7 +97,7 @@ class Status:
     cluster: str
     deployments: tuple[DeploymentStatus, ...]
     strangers: tuple[Stranger, ...]
-    unreachable: Mapping[str, str] = field(default_factory=dict)  # host → why
+    unreachable: Mapping[str, OrchError] = field(default_factory=dict)  # host → why
     unread: tuple[
         str, ...
     ] = ()  # answers that could not be had, so that nothing passes for checked
@@ -110,7 +110,8 @@ class Status:
         if all(one.answers for one in self.deployments):
             return 0
         used = {rank.rank.host for one in self.deployments for rank in one.ranks}
-        return 3 if used & self.unreachable.keys() else 1
+        lost = [error for host, error in self.unreachable.items() if host in used]
+        return unasked(lost) if lost else 1
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Seen:
     services: Mapping[str, Kept] = field(default_factory=dict)  # that orch has started
     lease: LeaseState | None = None
     jobs: Sequence[RunningJob] = ()
-    unreachable: str = ""
+    unreachable: OrchError | None = None
     unread: tuple[str, ...] = ()
 
 
@@ -182,7 +183,7 @@ def seen(host: Host, wanted: Reads, world: World, error: OrchError | None = None
             containers = answer
         answers[type(query)] = answer
     if error is not None and containers is None:
-        return Seen(host.name, None, None, (), None, unreachable=str(error))
+        return Seen(host.name, None, None, (), None, unreachable=error)
     identity: Identity | None = answers.get(Identify)
     return Seen(
         host.name,
@@ -201,7 +202,7 @@ def rank_status(rank: Wanted, at: Seen | None) -> RankStatus:
     """One wanted rank, as its host tells it."""
     if at is None or at.containers is None:
         why = (at.unreachable or "its containers could not be read") if at else "not asked"
-        return RankStatus(rank, "unknown", why)
+        return RankStatus(rank, "unknown", str(why))
     one = at.containers.get(rank.name)
     if one is None:
         return RankStatus(rank, "missing")

@@ -55,6 +55,7 @@ def renamed(steps: Mapping[str, Step], before: str) -> Mapping[str, Step]:
             needs=named(step.needs),
             order=named(step.order),
             turns=named(step.turns),
+            redo=named(step.redo),
         )
         for one, step in steps.items()
     }

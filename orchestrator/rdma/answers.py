@@ -95,6 +95,9 @@ class Said:
     argv: tuple[str, ...] = ()
 
 
+NOTHING = Said(None, "", "")
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a tool measured nothing. `kind` is a key of knowledge/rdma.yaml (`failures:`)."""

@@ -17,6 +17,7 @@ from orchestrator.facts.rdma_counters import ERRORS
 from orchestrator.network.fabric import Fabric, Member
 from orchestrator.rdma import iperf, perftest
 from orchestrator.rdma.answers import (
+    NOTHING,
     End,
     Expected,
     FabricVerdict,
@@ -26,7 +27,6 @@ from orchestrator.rdma.answers import (
     LinkVerdict,
     Load,
     Measured,
-    Said,
     Test,
     Way,
 )
@@ -37,7 +37,6 @@ from orchestrator.rdma.trials import Pair, Rail, Trial, address_of, unmeasured
 from orchestrator.spec.models import Cluster
 
 WORD = 4  # bytes that one of the port counters stands for
-NOTHING = Said(None, "", "")
 NO_RDMA = "no RDMA; TCP measured"
 MANY = 10  # messages that no handshake and no retry makes up
 LOADS: tuple[Load, ...] = ("alone", "together", "both-ways")

@@ -18,6 +18,7 @@ from orchestrator.errors import Failed, Interrupted, NoPatience, OrchError, Refu
 from orchestrator.hosts.pool import threads
 from orchestrator.plan.graph import ancestors, dependents
 from orchestrator.run.events import Bus
+from orchestrator.run.policies import POLICIES
 from orchestrator.run.world import LiveWorld
 from orchestrator.script import Script
 
@@ -45,6 +46,11 @@ class Outcome:
         return [one for one, state in self.states.items() if state == "changed"]
 
 
+def _before(step: Step) -> set[str]:
+    """All that it waits for."""
+    return {*step.needs, *step.order, *step.turns}
+
+
 @dataclass
 class Clock:
     """Time as the executor sees it; tests put in their own."""
@@ -66,7 +72,7 @@ class Executor:
         cancel: threading.Event | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._steps = steps
+        self._steps = dict(steps)
         self._world = world
         self._apply = apply
         self._bus = bus
@@ -80,9 +86,7 @@ class Executor:
 
     def run(self) -> Outcome:
         """Walk the graph until every step has an outcome. Never raises for a step's failure."""
-        waiting = {
-            one: {*step.needs, *step.order, *step.turns} for one, step in self._steps.items()
-        }
+        waiting = {one: _before(step) for one, step in self._steps.items()}
         followers: dict[str, list[str]] = {one: [] for one in self._steps}
         for one, before in waiting.items():
             for first in before:
@@ -97,10 +101,13 @@ class Executor:
                 for future in finished:
                     one = running.pop(future)
                     self._outcome.states[one] = future.result()
-                    for below in followers[one]:
-                        waiting[below].discard(one)
-                        if not waiting[below]:
+                    again = self._once_more(self._steps[one])
+                    waiting.update(again)
+                    ready += [first for first, before in again.items() if not before]
+                    for below in () if again else followers[one]:
+                        if waiting[below] == {one}:
                             ready.append(below)
+                        waiting[below].discard(one)
         self._outcome.interrupted = self._cancel.is_set()
         return self._outcome
 
@@ -132,6 +139,22 @@ class Executor:
                 self._bus.note(text, host=step.host, severity="warning")
         return state
 
+    def _once_more(self, step: Step) -> dict[str, set[str]]:
+        """Steps that are done over, as another attempt, with those among them that they wait for."""
+        mine = {one: self._steps[one] for one in step.redo & self._steps.keys()}
+        if not mine or {self._outcome.states.get(one) for one in mine} - {"changed", "unchanged"}:
+            return {}
+        try:
+            why = step.missed(self._world)
+        except OrchError:
+            return {}  # nothing says so
+        if not why or step.attempt >= POLICIES[step.patience.retry].attempts:
+            return {}
+        self._bus.retrying(step, Failed(why), step.attempt, 0)
+        for one, old in mine.items():
+            self._steps[one] = old.with_(attempt=old.attempt + 1)
+        return {one: _before(old) & mine.keys() for one, old in mine.items()}
+
     def _lost(self, step: Step) -> list[str]:
         """Needs of a step that failed or were skipped."""
         lost = {need for need in step.needs if self._outcome.states.get(need) in LOST}
@@ -162,7 +185,7 @@ class Executor:
         if step.id in self._skip:
             return "not-needed"
         self._bus.started(step)
-        stale = bool(self._above[step.id] & self._outcome.sent)
+        stale = step.attempt > 1 or bool(self._above[step.id] & self._outcome.sent)
         if step.on_demand and not self._demanded(step, stale):
             return "not-needed"
         if stale or not self._world.known(step.reads):

@@ -21,4 +21,5 @@ POLICIES: Mapping[str, Policy] = {
     "transfer": Policy(attempts=4, first=1, most=20),  # picks up where the bytes ended
     "pull": Policy(attempts=5, first=2, most=60),  # registries ask for patience when they throttle
     "apply": Policy(attempts=3, first=1, most=10),
+    "measure": Policy(attempts=3, first=0.5, most=8),  # of a link: both ends of its tool begin anew
 }

@@ -156,7 +156,8 @@ def _literal(address: str) -> Any:
 
 
 def _engines(cluster: Cluster) -> Iterator[Finding]:
-    """What only the engine knows: its flags, its versions, its limits."""
+    """What only the engine knows: its flags, its versions, its limits; no more of sizes that are wrong already."""
+    wrong = {one.path for one in sizes.check(cluster) if one.severity == "error"}  # by origin
     for one in cluster.deployments.values():
         path = f"profiles.{one.profile.name}.engine"
         try:
@@ -164,7 +165,13 @@ def _engines(cluster: Cluster) -> Iterator[Finding]:
         except OrchError as error:
             yield Finding(path=path, message=str(error), suggestion=error.hint)
         else:
-            yield from serving.validate(cluster, one)
+            told = f"deployments.{one.origin}.parallel" in wrong
+            found = serving.validate(cluster, one)
+            yield from (each for each in found if not (told and _of_sizes(one, each)))
+
+
+def _of_sizes(one: Deployment, finding: Finding) -> bool:
+    return finding.path.startswith(f"deployments.{one.name}.parallel")
 
 
 def _engine(name: str) -> Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from orchestrator.spec.models import ClusterFile, Finding, InventoryFile
 from orchestrator.spec.tree import Entry, Mark, Node
 
 _MAX_SEGMENTS = 32
+_INDEXED = re.compile(r"\[([0-9]*)\](?=[.\[]|$)")  # as other tools write an item of a list
 
 Where = Literal["cluster", "inventory", "profile"]
 
@@ -42,6 +44,12 @@ def read(files: Files, texts: Sequence[str], cluster: Node) -> list[Override]:
         if not equals or not path or path.count(".") > _MAX_SEGMENTS:
             _wrong(files, label, "write --set PATH=VALUE, like vl.parallel.pipeline=2")
             continue
+        if "" in path.split("."):
+            _wrong(files, label, "a word of the path is empty", "like vl.parallel.pipeline=2")
+            continue
+        if _INDEXED.search(path) is not None:
+            _wrong(files, label, "an item of a list is a word of the path", _item(path))
+            continue
         value = _value(files, label, value_text)
         try:
             where, rest = _where(path, cluster)
@@ -51,6 +59,13 @@ def read(files: Files, texts: Sequence[str], cluster: Node) -> list[Override]:
         if value is not None:
             found.append(Override(label, where, rest, value))
     return found
+
+
+def _item(path: str) -> str:
+    """How it is written here: the item by its number, from 0, or the list as a whole."""
+    numbered = _INDEXED.sub(lambda found: f".{found[1] or 0}", path)
+    whole = path[: path.index("[")]
+    return f"{numbered}=…, or the list as a whole: {whole}=[…, …]"
 
 
 def apply(

@@ -34,7 +34,7 @@ class StageEntry(Strict):
     when: str | None = Field(default=None, description="a predicate, e.g. unified-memory, not-lab")
     on: str | tuple[str, ...] | None = Field(default=None, description="a group or hosts")
     retry: str | None = Field(
-        default=None, description="a policy: none, connect, transfer, pull, apply"
+        default=None, description="a policy: none, connect, transfer, pull, apply, measure"
     )
     deadline: Duration | None = Field(default=None, description="total time of each step")
     stall: Duration | None = Field(default=None, description="time without progress")

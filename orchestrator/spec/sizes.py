@@ -16,7 +16,9 @@ def check(cluster: Cluster) -> Iterator[Finding]:
         if one.profile.engine_key not in RANKED:
             continue
         counts = _gpus_by_host(cluster, one)
-        problem = _executor(one) or _world(one, counts) or _spread(one, counts) or _heads(one)
+        problem = (
+            _executor(one) or _world(one, counts) or _spread(one, counts) or _heads(one, counts)
+        )
         if problem is not None:
             yield problem.model_copy(
                 update={"suggestion": problem.suggestion or _propose(one, counts)}
@@ -67,11 +69,14 @@ def _spread(one: Deployment, counts: list[int] | None) -> Finding | None:
     return _wrong(one, f"tensor {tensor} does not divide {hosts} hosts with {_gpus(each)} each")
 
 
-def _heads(one: Deployment) -> Finding | None:
+def _heads(one: Deployment, counts: list[int] | None) -> Finding | None:
     heads, tensor = one.profile.heads, one.parallel.tensor
     width = one.profile.intermediate_size
     if heads is not None and heads % tensor:
-        return _wrong(one, f"the model's {heads} attention heads can't be divided by {tensor}")
+        fit = max(size for size in range(1, tensor) if heads % size == 0)
+        instead = _propose(one, counts) or f"tensor: {fit}, or pipeline: {tensor}"
+        found = _wrong(one, f"the model's {heads} attention heads can't be divided by {tensor}")
+        return found.model_copy(update={"suggestion": instead})
     if width is not None and width % tensor:
         return _wrong(one, f"the model's intermediate size, {width}, can't be divided by {tensor}")
     if heads is None and width is None and tensor & (tensor - 1):

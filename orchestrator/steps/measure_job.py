@@ -41,6 +41,7 @@ class Part:
     argv: Sequence[str]
     run: str
     stands: Mapping[str, str]  # the fingerprint
+    attempt: int = 1
 
 
 def program(parts: Iterable[Part], sudo: bool, limit: int) -> Sh:
@@ -64,6 +65,7 @@ def _part(part: Part, limit: int) -> Sh:
     head = [
         MAGIC,
         f"run {part.run}",
+        f"attempt {part.attempt}",
         f"test {test.id}",
         f"way {test.way}",
         f"effort {effort_text(test.effort)}",

@@ -19,7 +19,8 @@ from orchestrator.facts.pcie import ReadPcie
 from orchestrator.facts.rdma import ReadRdma
 from orchestrator.facts.tools import ReadTools
 from orchestrator.rdma import iperf, perftest
-from orchestrator.rdma.answers import Test, Way
+from orchestrator.rdma.answers import NOTHING, Test, Way
+from orchestrator.rdma.failing import failure
 from orchestrator.rdma.trials import (
     TOOL_VERSIONS,
     Rail,
@@ -83,9 +84,28 @@ class Going:
         found = [world[host].get(self.read(rail, client)) for rail in self.trial.rails]
         return [one if one is not None and self._holds(one, world, host) else None for one in found]
 
-    def measured(self, world: World) -> bool:
-        """Whether the client has left all that it is to leave."""
-        return None not in self.found(world, client=True)
+    def measured(self, world: World, attempt: int = 1) -> bool:
+        """Whether the client has left all that it is to leave, in this attempt or a later one."""
+        found = self.found(world, client=True)
+        return all(one is not None and one.attempt >= attempt for one in found)
+
+    def turned_away(self, world: World, attempt: int) -> str:
+        """What a client said that was refused although its server waited, and went on waiting.
+
+        perftest's server listens anew between its two handshakes; a client that is faster finds nobody.
+        """
+        both = zip(self.found(world, client=True), self.found(world, client=False), strict=True)
+        for client, server in both:
+            if (
+                client is None
+                or server is not None
+                or (client.way, client.attempt) != ("rdma", attempt)
+            ):
+                continue
+            failed = failure(client.said, NOTHING)
+            if failed is not None and failed.kind == "no-server":
+                return failed.said
+        return ""
 
     def _holds(self, left: Left, world: World, host: str) -> bool:
         if self.run:
@@ -136,7 +156,7 @@ class GoingStep(Step):
 
     def over(self, world: World) -> bool:
         """There is a result, or can't be one."""
-        return bool(self.going.blocked(world)) or self.going.measured(world)
+        return bool(self.going.blocked(world)) or self.going.measured(world, self.attempt)
 
     def parts(self, world: World, client: bool) -> list[Part]:
         stands = fingerprint(self.trial, world)
@@ -148,6 +168,7 @@ class GoingStep(Step):
                 words(test, client),
                 self.going.run or "any",
                 stands,
+                self.attempt,
             )
             for rail, test in zip(self.trial.rails, self.trial.tests(world), strict=True)
         ]
@@ -220,7 +241,8 @@ class Ask(GoingStep):
             return watched(change, job)
         if world[self.trial.server].get(self.going.job(client=False)).state in ("done", "lost"):
             return None  # nobody to ask: its own words tell why
-        if self.going.run and job.state in ("done", "lost"):
+        ended = job.state in ("done", "lost")
+        if self.going.run and ended and None in self.going.found(world, client=True):
             return None  # it left nothing: the verdict says so
         return change
 
@@ -244,6 +266,10 @@ class Reaped(GoingStep):
 
     def apply(self, change: Change, world: World) -> Script:
         return end_job(self.going.job(client=False).name, sudo=self.going.sudo[1])
+
+    def missed(self, world: World) -> str:
+        said = self.going.turned_away(world, self.attempt)
+        return f"its client was refused while its server waited ({said})" if said else ""
 
 
 def needs_root(host: Host, netdevs: Iterable[str]) -> bool:
@@ -307,7 +333,8 @@ def steps_of(
         needs=frozenset({serve.id}),
         turns=frozenset({ask.id}),
         reads=serving,
-        patience=Patience(total=60, stall=60),
+        redo=frozenset({serve.id, heard.id, ask.id, f"{at}/reaped"}),
+        patience=Patience(total=60, stall=60, retry="measure"),
         going=one,
         **more,
     )

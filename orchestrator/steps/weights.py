@@ -11,6 +11,7 @@ from orchestrator.engines import engine
 from orchestrator.errors import Refused
 from orchestrator.facts import ReadPath
 from orchestrator.facts.answers import PathInfo
+from orchestrator.ranks.build import PART
 from orchestrator.ranks.state import unmounted
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.steps.gang import GangStep, after_jobs
@@ -103,8 +104,16 @@ class WeightsThere(GangStep):
                 f" {self.deployment.head}: names or sizes of its files differ",
                 host=unlike[0],
                 step=self.id,
-                hint=f"on {self.deployment.head}: rsync -a --delete {self.path}/ {unlike[0]}:{self.path}/",
+                hint=f"on {self.deployment.head}: {_copied(head, self.path, unlike[0])}",
             )
+
+
+def _copied(info: PathInfo, path: str, host: str) -> str:
+    """What to type: a folder as it is, a file with all of its parts."""
+    if info.is_dir:
+        return f"rsync -a --delete {path}/ {host}:{path}/"
+    parts = PART.sub("-*-of-*.gguf", path)
+    return f"rsync -a {parts} {host}:{path.rpartition('/')[0]}/"
 
 
 def weights_steps(cluster: Cluster, options: Mapping[str, Any]) -> Iterable[Step]:

@@ -291,7 +291,7 @@ def test_down_leaves_nothing_and_keeps_what_is_not_ours(tmp_path: Path, lab: Lab
             for line in Path("/proc/mounts").read_text().splitlines()
             if name not in line
         )
-        with pytest.raises(Refused, match="no lab"):
+        with pytest.raises(FilesWrong, match="no lab"):
             take_down(ring.home, name, Progress(print))
     with pytest.raises(CommandFailed):
         lab.docker("inspect", f"orch-{name}-a")

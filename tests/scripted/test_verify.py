@@ -118,9 +118,8 @@ def quickly(files: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(monkeypatch: pytest.MonkeyPatch, hosts: Any, *words: str) -> Result:
     monkeypatch.setattr(Site, "hosts", hosts)
-    return CliRunner().invoke(
-        verify, ["--duration", "1s", "--qps", "1", *words], catch_exceptions=False
-    )
+    little = () if {"--history", "--live"} & set(words) else ("--duration", "1s", "--qps", "1")
+    return CliRunner().invoke(verify, [*little, *words], catch_exceptions=False)
 
 
 def verdict(done: Result) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.contracts import Query
-from orchestrator.errors import OrchError, Unknown, Unreachable
+from orchestrator.errors import FilesWrong, OrchError, OutcomeUnknown, Unknown, Unreachable
 from orchestrator.facts import Identify, ReadContainers, ReadGpus, ReadListening
 from orchestrator.facts.answers import Container, Gpu, Gpus, Identity, ListeningPort
 from orchestrator.facts.jobs import ReadJobs, RunningJob
@@ -188,13 +188,20 @@ def test_nothing_there_is_down(cluster: Cluster) -> None:
     assert found.exit_code == 1
 
 
-def test_unreachable_is_unknown_and_three(cluster: Cluster) -> None:
-    error = Unreachable("no route", host="a")
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Unreachable("no route", host="a"), 3),
+        (FilesWrong("~/.ssh/config can't be read"), 2),
+        (OutcomeUnknown("cut off"), 3),
+    ],
+)
+def test_a_host_that_is_not_asked_is_unknown(cluster: Cluster, error: OrchError, code: int) -> None:
     found = status(cluster, errors={"a": error}, a={})
-    assert found.unreachable == {"a": "a: no route"}
+    assert found.unreachable == {"a": error}
     assert found.deployments[0].state == "unknown"
     assert found.deployments[0].ranks[0].state == "unknown"
-    assert found.exit_code == 3
+    assert found.exit_code == code
 
 
 def test_containers_that_cannot_be_read_are_not_down(cluster: Cluster) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import Refused
+from orchestrator.errors import FilesWrong
 from orchestrator.lab import records
 from orchestrator.lab.down import take_down
 from orchestrator.lab.progress import Progress
@@ -22,9 +22,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
 
 CLUSTER = "version: 1\nname: ring\ninventory: inventory.yaml\n"
 SECONDS = 1200.0
-# perftest's server listens anew between its two handshakes; on a busy emulated machine its client is there first
-# ("REJECTED; error: 8"), and that half has no figure.
-TRIES = 4
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,7 +42,7 @@ def test_three_in_a_ring_are_measured_and_down_leaves_nothing(tmp_path: Path) ->
         assert not processes.of_folder(own)
         assert not own.exists()
         assert name not in records.names(ring.home)
-        with pytest.raises(Refused, match="no lab"):
+        with pytest.raises(FilesWrong, match="no lab"):
             take_down(ring.home, name, Progress(print))
 
 
@@ -55,10 +52,7 @@ def the_matrix_is_filled_both_ways(ring: Vms, folder: Path) -> None:
     site = Site(ring, folder, name="ring")
     site.write("cluster.yaml", CLUSTER)
     quick = ("--quick", "--size", "16KiB", "--qps", "1")
-    for _ in range(TRIES):
-        shown = site.orch("verify-rdma", *quick, rc=None, timeout=SECONDS).stdout
-        if "?" not in "".join(cells(shown).values()):
-            break
+    shown = site.orch("verify-rdma", *quick, rc=None, timeout=SECONDS).stdout
     assert "TCP" not in shown
     for pair, cell in cells(shown).items():
         assert cell[0].isdigit() and float(cell.rstrip("Fdu")) > 0, (pair, shown)

@@ -1,4 +1,4 @@
-"""What can be known to be wrong before any host is asked: sizes, heads, flags that contradict the files."""
+"""What can be known to be wrong before any host is asked: sizes, memory, flags that contradict the files."""
 
 from __future__ import annotations
 
@@ -9,52 +9,25 @@ from orchestrator.engines.vllm.ports import executor, ray_ports
 from orchestrator.engines.vllm.serve import UTILIZATION
 from orchestrator.flags import flags
 from orchestrator.ranks.arguments import name_of
-from orchestrator.ranks.build import gpu_count
 from orchestrator.ranks.rules import common_findings, falls_whole, owned, said, uneven
 from orchestrator.spec.gpus import share
 from orchestrator.spec.models import Cluster, Deployment, Finding
 
 
 def findings(cluster: Cluster, deployment: Deployment) -> tuple[Finding, ...]:
-    rules = (common_findings, _sizes, data.findings, _heads, _memory, _executor, _ports)
+    rules = (common_findings, _native, data.findings, _memory, _ports)
     found = [one for rule in rules for one in rule(cluster, deployment)]
     return (*found, *owned(deployment, "vllm"))
 
 
-def _sizes(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
+def _native(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
     sizes = deployment.parallel
-    need = sizes.tensor * sizes.pipeline * sizes.data
-    counts = [gpu_count(cluster, deployment, host) for host in deployment.hosts]
-    known = [count for count in counts if count is not None]
-    hosts = len(deployment.hosts)
-    word = f"tensor {sizes.tensor} x pipeline {sizes.pipeline} x data {sizes.data} = {need}"
-    if len(known) == hosts and need > sum(known):
-        yield said(
-            deployment,
-            "parallel",
-            f"{word} needs {need} GPUs, {', '.join(deployment.hosts)} have {sum(known)}",
+    if executor(deployment) == "native":
+        word = (
+            f"tensor {sizes.tensor} x pipeline {sizes.pipeline} x data {sizes.data} = {sizes.world}"
         )
-    elif need < hosts:
-        yield said(
-            deployment,
-            "parallel",
-            f"{word} would leave {hosts - need} of {hosts} hosts without work",
-            f"set parallel.tensor or parallel.pipeline to {hosts}, or list fewer hosts",
-        )
-    elif executor(deployment) == "native":
-        yield from uneven(deployment, word, need)
-
-
-def _heads(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
-    heads, tensor = deployment.profile.heads, deployment.parallel.tensor
-    if heads is not None and heads % tensor:
-        fit = [size for size in range(1, heads + 1) if heads % size == 0 and size < tensor]
-        yield said(
-            deployment,
-            "parallel.tensor",
-            f"the model's {heads} attention heads can't be divided by {tensor}",
-            f"{fit[-1]} can; or parallel.pipeline: {tensor}" if fit else "",
-        )
+        yield from uneven(deployment, word, sizes.world)
+        yield from falls_whole(deployment, "a native gang over hosts")
 
 
 def _memory(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
@@ -68,11 +41,6 @@ def _memory(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
             f"how much memory the GPUs of {', '.join(deployment.hosts)} have is not known",
             "say it in the inventory: gpus: [{index: 0, memory: 24GiB}]",
         )
-
-
-def _executor(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
-    if executor(deployment) == "native":
-        yield from falls_whole(deployment, "a native gang over hosts")
 
 
 def _ports(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:

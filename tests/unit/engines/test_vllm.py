@@ -286,10 +286,6 @@ FOUR = """
             c: {kind: lab, address: 10.77.0.3}, d: {kind: lab, address: 10.77.0.4}}
 """
 REFUSED: list[tuple[str, str, str, str]] = [
-    (LAB, "hosts: [spark-1, spark-2], parallel: {tensor: 4}", "", "needs 4 GPUs, spark-1, spark-2 have 2"),
-    (LAB, "hosts: [spark-1, spark-2]", "", "would leave 1 of 2 hosts without work"),
-    (SPARKS, "hosts: [spark-1, spark-2, spark-3], parallel: {tensor: 3}", "heads: 64",
-     "64 attention heads can't be divided by 3 (2 can; or parallel.pipeline: 3)"),
     (LAB, "hosts: [spark-1]", "args: {tensor_parallel_size: 2}", "orch sets tensor_parallel_size itself"),
     (LAB, "hosts: [spark-1]", "args: {port: 1}", "orch sets port itself (say it with `port:`)"),
     (SPARKS, "hosts: [spark-1, spark-2, spark-3], parallel: {data: 2, tensor: 2}", "executor: ray",

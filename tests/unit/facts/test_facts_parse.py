@@ -549,6 +549,10 @@ SAMPLES: list[tuple[Query[Any], Mapping[str, Result]]] = [
             )
         },
     ),
+    (
+        facts.ReadPath("/m.gguf"),
+        {"path": result("path /m.gguf\nis file\nsizes 2 10\nlacks 1\nfirst b.gguf\nend\n")},
+    ),
     (facts.ReadDriver(), {"driver": result("driver 580.142\nend\n")}),
     (facts.ReadSources(("/a", "~/b")), {"sources": result("0 there\n1 hidden\nend\n")}),
     (

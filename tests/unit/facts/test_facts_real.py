@@ -215,6 +215,24 @@ def test_shards_that_are_missing_are_counted(shell: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("stem", ["m", "a [b]* $(c) 'd'"])
+def test_of_a_split_gguf_all_parts_are_looked_for(shell: str, stem: str, tmp_path: Path) -> None:
+    parts = [tmp_path / f"{stem}-{number:05d}-of-00009.gguf" for number in range(1, 10)]
+    for part in (parts[0], parts[7]):
+        part.write_bytes(b"ten bytes.")
+    (tmp_path / "other-00002-of-00009.gguf").touch()
+    some = ask(facts.ReadPath(str(parts[0])), shell)
+    assert (some.files, some.size_bytes, some.is_dir) == (2, 20, False)
+    assert (some.lacks, some.first_lacking) == (7, parts[1].name)
+    for part in parts:
+        part.write_bytes(b"ten bytes.")
+    whole = ask(facts.ReadPath(str(parts[0])), shell)
+    assert (whole.files, whole.lacks, whole.first_lacking) == (9, 0, "")
+    parts[8].write_bytes(b"more than ten")
+    assert ask(facts.ReadPath(str(parts[0])), shell).fingerprint != whole.fingerprint
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_of_a_hubs_folder_the_revision_in_use_must_be_whole(shell: str, tmp_path: Path) -> None:
     (tmp_path / "refs").mkdir()
     (tmp_path / "refs/main").write_text("new")

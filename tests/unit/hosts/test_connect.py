@@ -100,6 +100,9 @@ def test_a_key_that_cannot_be_read_here_is_left_to_paramiko(key: Path, tmp_path:
     assert OwnKeys().offer(key) == {"key_filename": [str(key)]}
     with pytest.raises(Unreachable, match="does not exist"):
         OwnKeys().offer(tmp_path / "none")
+    for folder in (tmp_path, Path("/")):
+        with pytest.raises(Unreachable, match="is a folder"):
+            OwnKeys().offer(folder)
 
 
 def test_known_names_plain_and_hashed(key: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.contracts import Change, Patience, Step, World
+from orchestrator.contracts import Change, Patience, Query, Step, World
 from orchestrator.errors import Failed, NoPatience, Refused
 from orchestrator.plan.decide import futile
 from orchestrator.plan.graph import ordered
@@ -372,3 +372,49 @@ def test_a_turn_waits_for_the_end_and_goes_on_whatever_came_of_it() -> None:
     outcome = run(hosts, behind, follower, set_step("a", "x"))
     assert outcome.states == {"a/x": "failed", "b/y": "changed", "b/z": "changed"}
     assert hosts.applied == ["b/y", "b/z"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking(Set):
+    """The second of two that are done over: it misses as often as its host says."""
+
+    def check(self, world: World) -> Change | None:
+        return None if world[self.host or ""].get(Get("tries")) >= self.attempt else Change("asks")
+
+    def missed(self, world: World) -> str:
+        facts = world[self.host or ""]
+        return "too early" if facts.get(Get("tries")) <= facts.get(Get("early")) else ""
+
+
+class CountingHosts(ToyHosts):
+    """Counts what asks."""
+
+    def apply(self, step: Step, script: Script) -> None:
+        if isinstance(step, Asking):
+            self.values["a"]["tries"] += 1
+        super().apply(step, script)
+
+
+@pytest.mark.parametrize(("early", "tries"), [(0, 1), (1, 2), (2, 3), (9, 3)])
+def test_what_missed_is_done_over_as_often_as_its_policy_says(early: int, tries: int) -> None:
+    hosts = CountingHosts({"a": {"tries": 0, "early": early}})
+    reads: frozenset[tuple[str, Query[Any]]] = frozenset(
+        ("a", Get(key)) for key in ("tries", "early")
+    )
+    serve = set_step("a", "serve")
+    ask = Asking(
+        id="a/ask",
+        host="a",
+        key="ask",
+        needs=frozenset({"a/serve"}),
+        reads=reads,
+        redo=frozenset({"a/serve", "a/ask"}),
+        patience=Patience(retry="measure"),
+    )
+    after = set_step("a", "after", needs=frozenset({"a/serve", "a/ask"}))
+    outcome = run(hosts, serve, ask, after)
+    assert hosts.applied.count("a/ask") == tries
+    assert hosts.applied[-1] == "a/after" and hosts.applied.count("a/after") == 1
+    assert outcome.states["a/after"] == "changed" and not outcome.errors
+    again = [one for one in hosts.events if one.kind == "step-retry"]
+    assert [(one.step, one.text) for one in again] == [("a/ask", "too early")] * (tries - 1)

@@ -90,3 +90,21 @@ def test_what_can_not_be_set(site: Site, text: str, said: str) -> None:
     found = site.errors(text)
     assert any(said in one for one in found), "\n".join(found)
     assert all(one.startswith("--set ") for one in found), "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("vl.hosts[0]=x", "vl.hosts.0=…, or the list as a whole: vl.hosts=[…, …]"),
+        ("links[1][0]=a.p0", "links.1.0=…, or the list as a whole: links=[…, …]"),
+        (
+            "hosts.rig.gpus[].index=0",
+            "hosts.rig.gpus.0.index=…, or the list as a whole: hosts.rig.gpus=",
+        ),
+        (".vl=3", "a word of the path is empty (like vl.parallel.pipeline=2)"),
+        ("vl..port=3", "a word of the path is empty"),
+        ("vl.=3", "a word of the path is empty"),
+    ],
+)
+def test_paths_as_other_tools_write_them(site: Site, said: str, told: str) -> None:
+    assert told in site.error(said)

@@ -66,3 +66,19 @@ def test_offline_it_is_the_same_gate_as_for_up(tmp_path: Path) -> None:
 def test_without_the_cache_nobody_can_tell(tmp_path: Path) -> None:
     _, made = steps(tmp_path, PROFILE, fetch=False)
     assert made == {}  # `orch switch` says so
+
+
+def test_a_split_gguf_that_differs_is_copied_with_all_of_its_parts(tmp_path: Path) -> None:
+    first = "/models/q4/m-00001-of-00003.gguf"
+    site, made = steps(tmp_path, PROFILE.replace("some/model", first))
+    there = replace(said(first, files=3), is_dir=False)
+    site.world["spark-1"].answers[ReadPath] = there
+    site.world["spark-2"].answers[ReadPath] = replace(there, fingerprint="g")
+    with pytest.raises(Refused, match="is another than on spark-1") as refused:
+        made["tiny/weights"].check(site.world)
+    copied = "rsync -a /models/q4/m-*-of-*.gguf spark-2:/models/q4/"
+    assert refused.value.hint == f"on spark-1: {copied}"
+    some = replace(there, lacks=1, first_lacking="m-00002-of-00003.gguf")
+    site.world["spark-2"].answers[ReadPath] = some
+    with pytest.raises(Refused, match=r"not whole on spark-2: 1 .* \(m-00002-of-00003.gguf\)"):
+        made["tiny/weights"].check(site.world)
