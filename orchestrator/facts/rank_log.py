@@ -11,21 +11,12 @@ from orchestrator.facts.engine_words import spoken
 from orchestrator.facts.probe import answered, probe, script
 from orchestrator.facts.process_folder import RUNTIME, log_of
 from orchestrator.question import question
-from orchestrator.script import Raw, Result, Script, sh
+from orchestrator.script import Raw, Result, Script, Sh, sh
 
 GONE = "no such container"
 # A model that loads may write nothing for long: llama.cpp sends 70 GB to an RPC server without a line.
 LOAD_STEP = 64 * 1024 * 1024  # less is no load: an idle engine pages in a library now and then
 READ = re.compile(r"\brbytes=(\d{1,18})\b")
-ID = Raw(sh("{{.Id}}"))
-LOADED = Raw(
-    sh(
-        """for f in /sys/fs/cgroup/system.slice/docker-"$i".scope /sys/fs/cgroup/docker/"$i" \\
-/sys/fs/cgroup/machine.slice/libpod-"$i".scope; do
-[ ! -r "$f/io.stat" ] || cat "$f/io.stat"
-done"""
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -59,8 +50,8 @@ class ReadRankLog:
         else:
             called = spoken(self.runtime)
             text = sh("{} logs --timestamps --tail {} {} 2>&1", called, self.lines, self.name)
-            disks = sh("i=$({} inspect -f '{}' {}) && {}", called, ID, self.name, LOADED)
-            return script(log=probe(text, keep=65_536), loaded=probe(disks))
+            loaded = probe(_loading(called, self.name))
+            return script(log=probe(text, keep=65_536), loaded=loaded)
         return script(log=probe(text, keep=65_536))
 
     def parse(self, results: Mapping[str, Result]) -> RankLog:
@@ -79,6 +70,21 @@ class ReadRankLog:
         stamp = pairs[-1][0] if pairs else ""
         lines = tuple(rest for _, _, rest in pairs)
         return RankLog(True, lines, stamp, _loaded(results.get("loaded")))
+
+
+def _loading(called: Raw, name: str) -> Sh:
+    """Docker is asked for the id only where the kernel counts for containers: each call is a program of 40 MB."""
+    return sh(
+        """i=
+for f in /sys/fs/cgroup/system.slice/docker-*.scope /sys/fs/cgroup/docker/* \\
+/sys/fs/cgroup/machine.slice/libpod-*.scope; do
+  [ -r "$f/io.stat" ] || continue
+  [ -n "$i" ] || i=$({} inspect -f '{{.Id}}' {}) || break
+  case $f in *"${i:-no id}"*) cat "$f/io.stat" ;; esac
+done""",
+        called,
+        name,
+    )
 
 
 def _loaded(result: Result | None) -> int:

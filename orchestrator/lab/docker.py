@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +69,17 @@ def own_engine(home: Home) -> Docker:
 
 def running_engines(home: Home) -> list[Docker]:
     """Every engine a lab may be in: ours first, then the machine's."""
-    found = []
+    return [*engines(home)]
+
+
+def engines(home: Home) -> Iterator[Docker]:
+    """The same one after the other, for who may find what he looks for in the first."""
     own = own_engine(home)
     if (own_folder(home) / "sock").exists() and own.answers():
-        found.append(own)
+        yield own
     machine = machine_engine()
     if machine is not None:
-        found.append(machine)
-    return found
+        yield machine
 
 
 def machine_engine() -> Docker | None:

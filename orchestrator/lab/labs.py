@@ -8,6 +8,7 @@ from orchestrator.errors import FilesWrong
 from orchestrator.lab import records
 from orchestrator.lab.docker import (
     Docker,
+    engines,
     own_engine,
     own_folder,
     running_engines,
@@ -22,7 +23,7 @@ KINDS = ("container", "network", "volume")
 
 def engine_of(home: Home, name: str) -> Docker:
     """The docker engine in which a lab lives, starting ours again if it is not running."""
-    for docker in running_engines(home):
+    for docker in engines(home):
         if docker.lines("ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}"):
             return docker
     if (own_folder(home) / "data").exists() and not own_engine(home).answers():

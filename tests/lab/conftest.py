@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -109,9 +109,9 @@ class Lab:
         for host in self.hosts:
             self.inside(host, FORGET)
 
-    @property
+    @cached_property
     def docker(self) -> Docker:
-        """The engine that the hosts themselves are containers of."""
+        """The engine that the hosts themselves are containers of; to look for it takes three calls of docker."""
         return engine_of(self.home, self.name)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -128,6 +131,29 @@ def test_what_a_rank_reads_from_disks_is_progress_too() -> None:
     stat = "8:0 rbytes={} wbytes=1 rios=5\n259:0 rbytes=67108864 wbytes=0 rios=1\n"
     assert [loaded(stat.format(size)) for size in (0, 4_096, 67_108_864)] == [1, 1, 2]
     assert loaded("") == loaded("rbytes=x") == loaded(stat, rc=1) == 0
+
+
+def test_docker_is_asked_for_an_id_only_where_the_kernel_counts_for_containers(
+    tmp_path: Path,
+) -> None:
+    docker, cgroups = tmp_path / "docker", tmp_path / "cgroup"
+    docker.write_text(f"#!/bin/sh\necho asked >>{tmp_path}/asked\necho abc\n")
+    docker.chmod(0o755)
+    asks = ReadRankLog("n").ask().commands["loaded"].sh.replace("/sys/fs/cgroup", str(cgroups))
+
+    def told() -> str:
+        path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        argv = ["sh", "-c", asks]
+        return subprocess.run(argv, env=path, check=True, capture_output=True, text=True).stdout
+
+    assert told() == ""
+    assert not (tmp_path / "asked").exists()
+    for one in ("abc", "def"):
+        folder = cgroups / "system.slice" / f"docker-{one}.scope"
+        folder.mkdir(parents=True)
+        (folder / "io.stat").write_text(f"8:0 rbytes={one}\n")
+    assert told() == "8:0 rbytes=abc\n"
+    assert (tmp_path / "asked").read_text() == "asked\n"
 
 
 def test_a_container_that_is_not_there_has_no_log_and_anything_else_is_unknown() -> None:
