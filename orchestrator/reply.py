@@ -15,7 +15,6 @@ from orchestrator.framing import (
     NO_SUDO,
     NO_SUDO_TEXT,
     NOISE_BYTES,
-    commands_of,
     flushes,
 )
 from orchestrator.script import Command, Result, Script
@@ -36,8 +35,8 @@ class Reply:
         self._lock_wait = lock_wait if script.mutates else 0.0
         self._together = LIMIT + GRACE if shared(script) else 0  # seconds before any runs alone
         self._flushes = flushes(script)
-        self._timeouts = [command.timeout for command in commands_of(script).values()]
-        keeps = sum(2 * command.keep + 512 for command in commands_of(script).values())
+        self._timeouts = [command.timeout for command in script.every.values()]
+        keeps = sum(2 * command.keep + 512 for command in script.every.values())
         self._limit = keeps + NOISE_BYTES
 
     def feed(self, data: bytes) -> None:
@@ -80,7 +79,7 @@ def parse(reply: bytes, marker: str, script: Script, sent: float = 0.0) -> Mappi
     end = f"\n{marker} end\n".encode()
     if end not in reply:
         raise OutcomeUnknown(
-            f"the connection ended after {len(results)} of {len(commands_of(script))} commands",
+            f"the connection ended after {len(results)} of {len(script.every)} commands",
             results=results,
             hint="what was sent may still run on the host; look at it before you repeat it",
         )
@@ -109,7 +108,7 @@ _HEADER = re.compile(rb"(\d{1,6}) (\d{1,3}) (\d{1,12}(?:\.\d+)?) (\d{1,12}(?:\.\
 def _frames(
     reply: bytes, marker: str, script: Script, sent: float = 0.0
 ) -> Iterator[tuple[str, Result]]:
-    commands = list(commands_of(script).items())
+    commands = list(script.every.items())
     head = f"{marker} frame ".encode()
     err, done = (f"\n{marker} {word}\n".encode() for word in ("err", "done"))
     following = 0
