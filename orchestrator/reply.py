@@ -112,8 +112,9 @@ def _frames(
     head = f"{marker} frame ".encode()
     err, done = (f"\n{marker} {word}\n".encode() for word in ("err", "done"))
     following = 0
-    at = reply.find(f"{marker} start\n".encode())
-    while at >= 0 and (at := reply.find(head, at)) >= 0:
+    start = reply.find(f"{marker} start\n".encode())
+    at = reply.find(head, start) if start >= 0 else -1
+    while at >= 0:
         line = reply.find(b"\n", at)
         middle = reply.find(err, line)
         last = reply.find(done, middle)
@@ -123,13 +124,14 @@ def _frames(
         if said is None or not following <= (number := int(said[1])) < len(commands):
             return
         following = number + 1
-        name, command = commands[number]
-        out = reply[line + 1 : middle]
-        error = reply[middle + len(err) : last]
-        if head in out or head in error:
+        at = reply.find(head, line)
+        if 0 <= at < last:
             return  # a frame that lacks its end
-        yield name, _result(command, said, out, error, sent)
-        at = last + len(done)
+        name, command = commands[number]
+        yield (
+            name,
+            _result(command, said, reply[line + 1 : middle], reply[middle + len(err) : last], sent),
+        )
 
 
 def _result(command: Command, said: re.Match[bytes], out: bytes, err: bytes, sent: float) -> Result:
