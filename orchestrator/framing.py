@@ -19,7 +19,7 @@ from __future__ import annotations
 import base64
 import math
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -167,14 +167,6 @@ def _fill(template: str, **values: object) -> str:
     return template
 
 
-def commands_of(script: Script) -> Mapping[str, Command]:
-    """All commands in the order of their frames."""
-    both = {**script.commands, **script.then}
-    if len(both) != len(script.commands) + len(script.then):
-        raise ValueError("a name is in both `commands` and `then`")
-    return both
-
-
 def render(
     script: Script,
     *,
@@ -185,7 +177,7 @@ def render(
 ) -> bytes:
     """The program of a script. Secrets must have been put into stdin already (`hosts.secrets`)."""
     become = become or Become()
-    commands = list(commands_of(script).values())
+    commands = list(script.every.values())
     flood = max([FLOOD_BYTES, *(2 * command.keep for command in commands)]) // 512
     parts = [f"( m={marker}", _fill(_PRELUDE, grace=GRACE, flood=flood)]
     parts.append(_MUTATES if script.mutates else _READS)
@@ -195,23 +187,26 @@ def render(
         parts.append(_FEEDS)
     if any(command.sudo for command in commands):
         parts.append(_root(become, marker))
-    if shared(script):
+    runs = shared(script)
+    if runs:
         parts.append(_fill(FUNCTIONS, grace=GRACE))
-    parts += _body(script, become, marker)
+    parts += _body(script, runs, become, marker)
     parts.append('printf \'%s end\\n\' "$m" >>"$d/r"; G\n)\n')
     return "".join(parts).encode(errors="surrogateescape")
 
 
-def _body(script: Script, become: Become, marker: str) -> Iterator[str]:
-    """The commands in their order, and where their frames are sent."""
-    commands = list(commands_of(script).values())
-    runs = {run[0]: run for run in shared(script)}
-    joined = {index for run in runs.values() for index in run}
-    ends = {run[-1] for run in runs.values()}
+def _body(
+    script: Script, runs: Sequence[Sequence[int]], become: Become, marker: str
+) -> Iterator[str]:
+    """The commands in their order, and where their frames are sent. `runs`: those that share a shell."""
+    commands = list(script.every.values())
+    begins = {run[0]: run for run in runs}
+    joined = {index for run in runs for index in run}
+    ends = {run[-1] for run in runs}
     last = flushes(script)
     for index, command in enumerate(commands):
-        if index in runs:
-            yield begin(runs[index], commands)
+        if index in begins:
+            yield begin(begins[index], commands)
         if index in joined:
             yield f"A {index} {_seconds(command)} {command.keep + 1}\n"
         else:
@@ -234,7 +229,7 @@ def flushes(script: Script) -> list[int]:
     last: list[int] = []
     group: list[int] = []
     seconds = 0.0
-    for index, command in enumerate(commands_of(script).values()):
+    for index, command in enumerate(script.every.values()):
         alone = script.mutates and index < len(script.commands)
         if group and (alone or seconds + command.timeout > TOGETHER):
             last += [group[-1]] * len(group)
@@ -276,7 +271,7 @@ def _line(index: int, command: Command, become: Become, marker: str, *, stops: b
         run = f"{{ {ask}; {feed or ':'}; }} | {run}"
     else:
         run = f"{feed} | {run}" if feed else f"{run} </dev/null"
-    line = f"B {quote(command.sh)} && {run}; E {index} {command.keep + 1} $?"
+    line = f"B {command.word} && {run}; E {index} {command.keep + 1} $?"
     return f'[ "$q" ] || {{ {line} || q=1; }}\n' if stops else f"{line}\n"
 
 

@@ -15,7 +15,6 @@ from orchestrator.framing import (
     NO_SUDO,
     NO_SUDO_TEXT,
     NOISE_BYTES,
-    commands_of,
     flushes,
 )
 from orchestrator.script import Command, Result, Script
@@ -36,8 +35,8 @@ class Reply:
         self._lock_wait = lock_wait if script.mutates else 0.0
         self._together = LIMIT + GRACE if shared(script) else 0  # seconds before any runs alone
         self._flushes = flushes(script)
-        self._timeouts = [command.timeout for command in commands_of(script).values()]
-        keeps = sum(2 * command.keep + 512 for command in commands_of(script).values())
+        self._timeouts = [command.timeout for command in script.every.values()]
+        keeps = sum(2 * command.keep + 512 for command in script.every.values())
         self._limit = keeps + NOISE_BYTES
 
     def feed(self, data: bytes) -> None:
@@ -80,7 +79,7 @@ def parse(reply: bytes, marker: str, script: Script, sent: float = 0.0) -> Mappi
     end = f"\n{marker} end\n".encode()
     if end not in reply:
         raise OutcomeUnknown(
-            f"the connection ended after {len(results)} of {len(commands_of(script))} commands",
+            f"the connection ended after {len(results)} of {len(script.every)} commands",
             results=results,
             hint="what was sent may still run on the host; look at it before you repeat it",
         )
@@ -109,12 +108,13 @@ _HEADER = re.compile(rb"(\d{1,6}) (\d{1,3}) (\d{1,12}(?:\.\d+)?) (\d{1,12}(?:\.\
 def _frames(
     reply: bytes, marker: str, script: Script, sent: float = 0.0
 ) -> Iterator[tuple[str, Result]]:
-    commands = list(commands_of(script).items())
+    commands = list(script.every.items())
     head = f"{marker} frame ".encode()
     err, done = (f"\n{marker} {word}\n".encode() for word in ("err", "done"))
     following = 0
-    at = reply.find(f"{marker} start\n".encode())
-    while at >= 0 and (at := reply.find(head, at)) >= 0:
+    start = reply.find(f"{marker} start\n".encode())
+    at = reply.find(head, start) if start >= 0 else -1
+    while at >= 0:
         line = reply.find(b"\n", at)
         middle = reply.find(err, line)
         last = reply.find(done, middle)
@@ -124,13 +124,14 @@ def _frames(
         if said is None or not following <= (number := int(said[1])) < len(commands):
             return
         following = number + 1
-        name, command = commands[number]
-        out = reply[line + 1 : middle]
-        error = reply[middle + len(err) : last]
-        if head in out or head in error:
+        at = reply.find(head, line)
+        if 0 <= at < last:
             return  # a frame that lacks its end
-        yield name, _result(command, said, out, error, sent)
-        at = last + len(done)
+        name, command = commands[number]
+        yield (
+            name,
+            _result(command, said, reply[line + 1 : middle], reply[middle + len(err) : last], sent),
+        )
 
 
 def _result(command: Command, said: re.Match[bytes], out: bytes, err: bytes, sent: float) -> Result:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import LiteralString, NewType
 
 Sh = NewType("Sh", str)  # quoted shell; made here and nowhere else
@@ -78,6 +79,11 @@ class Command:
     timeout: float = 30
     keep: int = 65_536  # bytes of stdout, and of stderr, that come back: the last ones
 
+    @cached_property
+    def word(self) -> str:
+        """Its shell as one word of a program: the same command goes to many hosts."""
+        return quote(self.sh)
+
 
 @dataclass(frozen=True)
 class Script:
@@ -96,6 +102,14 @@ class Script:
     stop_on_error: bool = False
     once: bool = False
     then: Mapping[str, Command] = field(default_factory=dict)
+
+    @cached_property
+    def every(self) -> Mapping[str, Command]:
+        """All commands in the order of their frames."""
+        both = {**self.commands, **self.then}
+        if len(both) != len(self.commands) + len(self.then):
+            raise ValueError("a name is in both `commands` and `then`")
+        return both
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def shared(script: Script) -> list[list[int]]:
     if script.mutates or script.once or script.stop_on_error:
         return []
     runs: list[list[int]] = [[]]
-    for index, command in enumerate([*script.commands.values(), *script.then.values()]):
+    for index, command in enumerate(script.every.values()):
         if command.stdin or command.sudo or command.timeout > QUICK:
             runs.append([])
         else:
@@ -56,5 +56,5 @@ def shared(script: Script) -> list[list[int]]:
 def begin(run: Sequence[int], commands: Sequence[Command]) -> str:
     """Write the run's commands down and run them together."""
     limit = min(LIMIT, *(max(1, int(commands[index].timeout)) for index in run))
-    texts = "".join(f"C {index} {quote(commands[index].sh)}\n" for index in run)
+    texts = "".join(f"C {index} {commands[index].word}\n" for index in run)
     return f"w=\n{texts}J {limit} {' '.join(map(str, run))}\n"

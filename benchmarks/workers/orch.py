@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
 from benchmarks.workers import speak
-from orchestrator.contracts import World
 from orchestrator.hosts.pool import Pool
-from orchestrator.hosts.reader import read
+from orchestrator.hosts.reader import Answers, read
 from orchestrator.plan.build import build
 from orchestrator.plan.decide import settled
 from orchestrator.redact import Redactor
@@ -25,7 +25,7 @@ def main(folder: Path, playbook: Path) -> None:
     steps = build(cluster, PlaybookFile.model_validate(yaml.safe_load(playbook.read_text())))
     pool = Pool(cluster.hosts, Redactor().scrub)
 
-    def reader(wanted: Reads) -> World:
+    def reader(wanted: Reads) -> Mapping[str, Answers]:
         reading = read(pool, wanted)
         if reading.errors:
             raise next(iter(reading.errors.values()))

@@ -25,13 +25,15 @@ class Answers:
         self._values = dict(values or {})
 
     def get(self, query: Query[T]) -> T:
-        """The answer. Raises the Unknown that reading it gave, or NotRead."""
+        """The answer. Raises the error that reading it gave, or NotRead."""
         try:
             value = self._values[query]
         except KeyError:
             raise NotRead(f"{query} was not read", host=self.host) from None
         if isinstance(value, Unknown):
             raise type(value)(value.message, host=self.host, hint=value.hint) from value
+        if isinstance(value, OrchError):  # the host was lost
+            raise value
         return cast("T", value)
 
     def __contains__(self, query: object) -> bool:
@@ -47,6 +49,8 @@ class Answers:
     def without(self, queries: Iterable[Query[Any]]) -> Answers:
         """These answers less some that are out of date."""
         gone = set(queries)
+        if not gone:
+            return self
         return Answers(
             self.host, {key: one for key, one in self._values.items() if key not in gone}
         )

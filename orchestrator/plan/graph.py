@@ -45,7 +45,7 @@ class Frontier:
         for step in steps:
             for host, scope in product(step.touches, _waiting_scopes(step)):
                 fresh[host][scope].add(step.id)
-        merged = {host: dict(scopes) for host, scopes in self.by_host.items()}
+        merged = dict(self.by_host)
         for host, scopes in fresh.items():
             old = {} if None in scopes else merged.get(host, {})
             merged[host] = {**old, **scopes}
@@ -76,7 +76,7 @@ def ordered(steps: Iterable[Step]) -> Mapping[str, Step]:
     known = by_id.keys()
     kept = {
         one: step
-        if step.needs | step.order | step.turns <= known
+        if step.needs <= known and step.order <= known and step.turns <= known
         else step.with_(
             needs=step.needs & known,
             order=step.order & known,

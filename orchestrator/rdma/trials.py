@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Interface
 from itertools import combinations, pairwise
 
@@ -67,7 +68,7 @@ class Trial:
     def server(self) -> str:
         return self.rails[0].server.host
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The same in every run."""
         halves = "+".join(str(rail.half + 1) for rail in self.rails)

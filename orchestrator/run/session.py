@@ -49,7 +49,7 @@ class HostApplier:
             )  # look; the check that follows decides, nothing is repeated blindly
             return
         _raise_failed(step, script, results)
-        self.world.take(here, {host: answers})
+        self.world.take({host: answers})
         self.world.read(step.reads - here)
 
 
@@ -101,7 +101,7 @@ def host_leases(
             bus.lease(host, "taken", owner=lease.owner, since=lease.since, until=lease.until)
         leases.start()
         try:
-            world.take(here, leases.reading)
+            world.take(leases.reading)
             yield
         finally:
             leases.release()

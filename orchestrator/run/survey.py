@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from orchestrator.contracts import Hosts, Step, World
+from orchestrator.contracts import Hosts, Step
 from orchestrator.errors import OrchError, Unreachable
-from orchestrator.hosts.reader import read
+from orchestrator.hosts.reader import Answers, read
 from orchestrator.plan.decide import Decision, decide, first_reads
-from orchestrator.run.world import HostAnswers, LiveWorld, Reads
+from orchestrator.run.world import LiveWorld, Reader, Reads
 
 
-def host_reader(hosts: Hosts) -> Callable[[Reads], World]:
+def host_reader(hosts: Hosts) -> Reader:
     """Asks hosts anew, one script per host, all at once. An unreachable host answers with that error."""
 
-    def reader(wanted: Reads) -> World:
+    def reader(wanted: Reads) -> Mapping[str, Answers]:
         reading = read(hosts, wanted)
         lost = {host: _lost(host, error, wanted) for host, error in reading.errors.items()}
         return {**reading, **lost}
@@ -22,10 +22,8 @@ def host_reader(hosts: Hosts) -> Callable[[Reads], World]:
     return reader
 
 
-def _lost(host: str, error: OrchError, wanted: Reads) -> HostAnswers:
-    answers = HostAnswers(host)
-    answers.answers = {query: error for where, query in wanted if where == host}
-    return answers
+def _lost(host: str, error: OrchError, wanted: Reads) -> Answers:
+    return Answers(host, {query: error for where, query in wanted if where == host})
 
 
 def survey(steps: Mapping[str, Step], world: LiveWorld) -> Decision:

@@ -5,32 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from orchestrator.contracts import Facts, Query, World
-from orchestrator.errors import NotRead, OrchError
+from orchestrator.contracts import Facts, Query
+from orchestrator.hosts.reader import Answers
 
-T = TypeVar("T")
 Reads = frozenset[tuple[str, Query[Any]]]
-Reader = Callable[[Reads], World]  # asks the hosts anew; an unreadable answer raises on get
-
-
-class HostAnswers:
-    """One host's answers; implements contracts.Facts."""
-
-    def __init__(self, host: str) -> None:
-        self.host = host
-        self.answers: dict[Query[Any], Any] = {}
-        self.asked: dict[Query[Any], int] = {}  # when, as LiveWorld counts
-
-    def get(self, query: Query[T]) -> T:
-        try:
-            answer = self.answers[query]
-        except KeyError:
-            raise NotRead(f"{query} was not read", host=self.host) from None
-        if isinstance(answer, OrchError):
-            raise answer
-        return answer  # type: ignore[no-any-return]  # the dict is keyed by the query's own type
+Reader = Callable[[Reads], Mapping[str, Answers]]  # asks the hosts anew
 
 
 class LiveWorld(Mapping[str, Facts]):
@@ -41,7 +22,8 @@ class LiveWorld(Mapping[str, Facts]):
     """
 
     def __init__(self, hosts: Iterable[str], reader: Reader) -> None:
-        self._hosts = {name: HostAnswers(name) for name in hosts}
+        self._hosts = {name: Answers(name) for name in hosts}
+        self._asked: dict[str, dict[Query[Any], int]] = {name: {} for name in self._hosts}
         self._reader = reader
         self._lock = threading.Lock()
         self._ticks = itertools.count(1)
@@ -59,26 +41,19 @@ class LiveWorld(Mapping[str, Facts]):
         """Ask the hosts anew, all at once."""
         if wanted:
             asked = next(self._ticks)
-            self._keep(wanted, self._reader(wanted), asked)
+            self._keep(self._reader(wanted), asked)
 
-    def take(self, wanted: Reads, answers: World) -> None:
+    def take(self, answers: Mapping[str, Answers]) -> None:
         """Keep answers that came some other way (with an apply, in the same round trip): they are of just now."""
-        self._keep(wanted, answers, next(self._ticks))
+        self._keep(answers, next(self._ticks))
 
-    def _keep(self, wanted: Reads, answers: World, asked: int) -> None:
+    def _keep(self, answers: Mapping[str, Answers], asked: int) -> None:
         with self._lock:
-            for host, query in wanted:
-                here = self._hosts[host]
-                if here.asked.get(query, 0) > asked:
-                    continue
-                try:
-                    value = answers[host].get(query)
-                except NotRead:
-                    continue
-                except OrchError as error:
-                    value = error
-                here.answers[query] = value
-                here.asked[query] = asked
+            for host, fresh in answers.items():
+                before = self._asked[host]
+                newest = fresh.without(one for one in fresh if before.get(one, 0) > asked)
+                before.update(dict.fromkeys(newest, asked))
+                self._hosts[host] = self._hosts[host].with_answers(newest)
 
     def known(self, wanted: Reads) -> bool:
-        return all(query in self._hosts[host].answers for host, query in wanted)
+        return all(query in self._hosts[host] for host, query in wanted)

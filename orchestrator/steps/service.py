@@ -11,6 +11,7 @@ from orchestrator.engines import engine
 from orchestrator.errors import Failed
 from orchestrator.facts.kept_services import Kept, ReadKept
 from orchestrator.script import Command, Script
+from orchestrator.spec.derived import once
 from orchestrator.spec.models import Cluster, Deployment
 from orchestrator.spec.services import UNRANKED
 from orchestrator.spec.units import parse_duration
@@ -149,7 +150,15 @@ def services(cluster: Cluster) -> Iterable[Deployment]:
 
 def placed_services(cluster: Cluster, host: str) -> frozenset[str]:
     """Their names, on one host."""
-    return frozenset(one.name for one in services(cluster) if one.head == host)
+    return _by_head(cluster).get(host, frozenset())
+
+
+@once
+def _by_head(cluster: Cluster) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for one in services(cluster):
+        found.setdefault(one.head, set()).add(one.name)
+    return {host: frozenset(names) for host, names in found.items()}
 
 
 STAGES = {"down-services": service_down_steps}

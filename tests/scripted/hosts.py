@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.errors import NoAnswer, OrchError, OutcomeUnknown, Unreachable
-from orchestrator.framing import Become, Held, commands_of, new_marker, render
+from orchestrator.framing import Become, Held, new_marker, render
 from orchestrator.reply import parse
 from orchestrator.script import Command, Request, Result, Script
 
@@ -33,7 +33,7 @@ def encode(results: Mapping[str, Result], script: Script, marker: str) -> bytes:
     """Results as a host would have sent them."""
     parts = [f"\n{marker} start\n".encode()]
     middle, last = f"\n{marker} err\n".encode(), f"\n{marker} done\n".encode()
-    for index, name in enumerate(commands_of(script)):
+    for index, name in enumerate(script.every):
         if name not in results:
             continue
         result = results[name]

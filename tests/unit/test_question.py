@@ -33,6 +33,14 @@ def test_equal_questions_have_one_hash() -> None:
     assert ReadImage("docker", "vllm:2") not in {one}
 
 
+def test_a_question_without_fields_is_there_once_and_no_kind_of_it_is_taken_for_it() -> None:
+    class Nearer(ReadNetwork):
+        """A kind of its own."""
+
+    assert ReadNetwork() is ReadNetwork()
+    assert type(Nearer()) is Nearer
+
+
 def test_every_fact_asks_by_such_a_question() -> None:
     found = list(questions())
     assert len(found) > 40

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.contracts import Change, Event, Facts, Query, Step, World
+from orchestrator.contracts import Change, Event, Query, Step, World
 from orchestrator.errors import OrchError
+from orchestrator.hosts.reader import Answers
 from orchestrator.run.events import Bus
-from orchestrator.run.world import HostAnswers, LiveWorld, Reads
+from orchestrator.run.world import LiveWorld, Reads
 from orchestrator.script import Command, Result, Script, sh
 
 
@@ -60,15 +61,14 @@ class ToyHosts:
     lock: threading.Lock = field(default_factory=threading.Lock)
     live: LiveWorld = field(init=False)
 
-    def read(self, wanted: Reads) -> World:
-        found: dict[str, Facts] = {}
+    def read(self, wanted: Reads) -> dict[str, Answers]:
+        found: dict[str, dict[Query[Any], int]] = {}
         with self.lock:
             self.reads.append(wanted)
             for host, query in wanted:
-                answers = found.setdefault(host, HostAnswers(host))
-                if isinstance(answers, HostAnswers) and isinstance(query, Get):
-                    answers.answers[query] = self.values[host].get(query.key, 0)
-        return found
+                if isinstance(query, Get):
+                    found.setdefault(host, {})[query] = self.values[host].get(query.key, 0)
+        return {host: Answers(host, values) for host, values in found.items()}
 
     def world(self) -> LiveWorld:
         self.live = LiveWorld(self.values, self.read)

@@ -10,6 +10,7 @@ from orchestrator.engines.vllm.serve import UTILIZATION
 from orchestrator.flags import flags
 from orchestrator.ranks.arguments import name_of
 from orchestrator.ranks.rules import common_findings, falls_whole, owned, said, uneven
+from orchestrator.spec.derived import placed
 from orchestrator.spec.gpus import share
 from orchestrator.spec.models import Cluster, Deployment, Finding
 
@@ -50,13 +51,14 @@ def _ports(cluster: Cluster, deployment: Deployment) -> Iterator[Finding]:
     pinned = ray_ports(cluster, deployment)
     low, high = pinned["min-worker-port"], pinned["max-worker-port"]
     mine = {port for name, port in pinned.items() if name not in flags("ray")["ranges"]}
-    for other in cluster.deployments.values():
-        if set(other.hosts) & set(deployment.hosts):
-            port = other.port
-            if port in mine or low <= port <= high:
-                yield said(
-                    deployment,
-                    "port",
-                    f"port {port} of {other.name} is one of the Ray ports of {deployment.name}",
-                    "take another port, or set `ray:` ports in the profile",
-                )
+    here = placed(cluster)
+    near = {one.name: one for host in deployment.hosts for one in here.get(host, ())}
+    for other in near.values():
+        port = other.port
+        if port in mine or low <= port <= high:
+            yield said(
+                deployment,
+                "port",
+                f"port {port} of {other.name} is one of the Ray ports of {deployment.name}",
+                "take another port, or set `ray:` ports in the profile",
+            )

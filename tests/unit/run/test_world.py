@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import threading
 
-from orchestrator.contracts import World
-from orchestrator.run.world import HostAnswers, LiveWorld, Reads
+from orchestrator.hosts.reader import Answers
+from orchestrator.run.world import LiveWorld, Reads
 from tests.unit.toy import Get
 
 HERE: Reads = frozenset({("a", Get("x"))})
 
 
-def answers(value: int) -> dict[str, HostAnswers]:
-    made = HostAnswers("a")
-    made.answers[Get("x")] = value
-    return {"a": made}
+def answers(value: int) -> dict[str, Answers]:
+    return {"a": Answers("a", {Get("x"): value})}
 
 
 class Slow:
@@ -25,7 +23,7 @@ class Slow:
         self.go = threading.Event()
         self.values = iter((1, 2))
 
-    def __call__(self, wanted: Reads) -> World:
+    def __call__(self, wanted: Reads) -> dict[str, Answers]:
         value = next(self.values)
         if value == 1:
             self.asked.set()
@@ -44,7 +42,7 @@ def test_what_was_read_before_an_apply_does_not_hide_what_came_with_it() -> None
     reader = Slow()
     world = LiveWorld(["a"], reader)
     thread = late(world, reader)
-    world.take(HERE, answers(7))
+    world.take(answers(7))
     reader.go.set()
     thread.join()
     assert world["a"].get(Get("x")) == 7
