@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from orchestrator.contracts import Step, World
+from orchestrator.contracts import Step
 from orchestrator.errors import Failed, OrchError, Unreachable
+from orchestrator.hosts.reader import Answers
 from orchestrator.run import aftermath
 from orchestrator.run.aftermath import clean_up, failed_starts
 from orchestrator.run.converge import Toolbox
 from orchestrator.run.events import Bus
 from orchestrator.run.executor import Outcome
-from orchestrator.run.world import HostAnswers, LiveWorld, Reads
+from orchestrator.run.world import LiveWorld, Reads
 from tests.gang_world import Site
 from tests.scripted.hosts import ScriptedHosts
 from tests.synthetic import Kept
@@ -71,10 +73,8 @@ def test_a_full_disk_here_leaves_no_broken_gang_there(
 
 
 def test_ranks_on_a_host_that_is_lost_are_not_said_to_be_stopped(site: Site) -> None:
-    def lost(wanted: Reads) -> World:
-        answers = HostAnswers("spark-1")
-        answers.answers = {query: Unreachable("frozen") for _, query in wanted}
-        return {"spark-1": answers}
+    def lost(wanted: Reads) -> Mapping[str, Answers]:
+        return {"spark-1": Answers("spark-1", {query: Unreachable("frozen") for _, query in wanted})}
 
     world, kept = LiveWorld(site.cluster.hosts, lost), Kept()
     tools = Toolbox(world, lambda step, script: None, Bus("r", [kept]), lambda *_: nullcontext())
