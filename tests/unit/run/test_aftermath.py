@@ -74,7 +74,9 @@ def test_a_full_disk_here_leaves_no_broken_gang_there(
 
 def test_ranks_on_a_host_that_is_lost_are_not_said_to_be_stopped(site: Site) -> None:
     def lost(wanted: Reads) -> Mapping[str, Answers]:
-        return {"spark-1": Answers("spark-1", {query: Unreachable("frozen") for _, query in wanted})}
+        return {
+            "spark-1": Answers("spark-1", {query: Unreachable("frozen") for _, query in wanted})
+        }
 
     world, kept = LiveWorld(site.cluster.hosts, lost), Kept()
     tools = Toolbox(world, lambda step, script: None, Bus("r", [kept]), lambda *_: nullcontext())
