@@ -59,4 +59,4 @@ def test_one_cause_one_finding(
 def test_mp_over_hosts_is_told_once(tmp_path: Path) -> None:
     line = "m: {profile: p, hosts: [spark-1, spark-2], parallel: {tensor: 2}}"
     told = only_finding(tmp_path, line, LAB, "engine: vllm\n    executor: mp")
-    assert "mp is for one host, m has 2 (executor: ray, or native)" in told
+    assert "executor mp is for one host, and these are 2" in told
