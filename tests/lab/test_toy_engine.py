@@ -156,7 +156,7 @@ def test_it_serves_and_is_taken_down(site: Copy) -> None:
     # another original: told by the plan, patched anew, and the rank is another one
     drifted = json.dumps({**json.loads(original), "model_type": "other"})
     site.lab.run("spark-1", ["sh", "-c", f"cat >{ORIGINAL}"], given=drifted)
-    planned = site.orch("plan").stdout
+    planned = site.orch("plan", "-v").stdout
     assert "make a patched config.json" in planned
     assert "toy/rank/0" in planned
     again = changed(site.events("up"))
