@@ -49,7 +49,7 @@ class Shell:
         program: bytes,
         reply: Reply,
         answers: Callable[[], bool],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Send a program and collect its reply until it is whole. Raises Lost, ScriptTimeout.
 
@@ -73,7 +73,7 @@ class Shell:
                 heard = clock()
                 reply.feed(data)
             elif not answers():
-                since = time.strftime("%H:%M:%S", time.localtime(heard))
+                since = time.strftime("%H:%M:%S", time.localtime(time.time() - (clock() - heard)))
                 raise Lost(f"its sshd has said nothing since {since}", sent=True)
             if reply.frames != frames:
                 until = clock() + reply.patience()
